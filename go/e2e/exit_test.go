@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,4 +61,11 @@ func TestExitStatusAndTerminalModes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func jsonOf(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	must(t, err)
+	return b
 }
