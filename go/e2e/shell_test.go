@@ -23,7 +23,11 @@ func operator(t *testing.T) *user.User {
 		must(t, os.Chmod(filepath.Dir(home), 0o755))
 		must(t, os.Chmod(filepath.Dir(filepath.Dir(home)), 0o755))
 		sh(t, "useradd", "-m", "-d", home, "-g", "operator", "-G", "adm,users", "-s", "/bin/bash", "operator")
-		t.Cleanup(func() { sh(t, "userdel", "operator") })
+		t.Cleanup(func() {
+			// userdel would take the group of the same name along, which is the system's.
+			sh(t, "usermod", "-g", "nogroup", "operator")
+			sh(t, "userdel", "operator")
+		})
 		must(t, os.WriteFile(filepath.Join(home, ".bashrc"), []byte("PS1='op$ '\n"), 0o644))
 		must(t, os.RemoveAll(filepath.Join(home, ".profile")))
 	}

@@ -85,6 +85,7 @@ type ProofClaims struct {
 	Node     string `json:"node"`    // node ID
 	Session  string `json:"session"` // session ID
 	Request  string `json:"request"` // unpadded base64url of the SHA-256 of the whole request token
+	Key      string `json:"key"`     // identity key, unpadded base64url of the PKIX DER: who has only the ID can check
 }
 
 // NodeClaims is what a node signs at [PathNode].

@@ -35,8 +35,16 @@ const (
 	MinJTI = 22
 	// MaxEnv bounds the number of variables a client sends.
 	MaxEnv = 128
+	// MaxEnvName and MaxEnvValue bound one variable, bytes.
+	MaxEnvName  = 128
+	MaxEnvValue = 16 << 10
 	// MaxArgs bounds the number of arguments a client sends.
 	MaxArgs = 1024
+	// MaxTerm bounds the name of a terminal type, bytes.
+	MaxTerm = 64
+	// MaxCells bounds the columns and the rows of a terminal: programs allocate
+	// a cell for each crossing.
+	MaxCells = 4096
 
 	// DefaultWindow is the output bytes kept unacknowledged.
 	DefaultWindow = 1 << 20

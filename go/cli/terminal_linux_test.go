@@ -1,0 +1,312 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+	"github.com/hinshun/vt10x"
+)
+
+func TestTerminalExitStatus(t *testing.T) {
+	n := newShellNode(t)
+	for _, c := range []struct {
+		name, typed string
+		status      int
+	}{
+		{"exit", "exit\r", 0},
+		{"exit 7", "exit 7\r", 7},
+		{"end of input", "\x04", 0},
+		{"killed by TERM", "kill -TERM $$; exec sleep 1000\r", 0}, // an interactive bash ignores it
+		{"program killed by TERM", "exec sh -c 'kill -TERM $$'\r", 143},
+		{"program killed by KILL", "kill -KILL $$\r", 137},
+	} {
+		if strings.HasPrefix(c.name, "killed by") {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			s := n.open(t)
+			s.types(c.typed)
+			s.ends(c.status)
+		})
+	}
+	t.Run("program of its own", func(t *testing.T) {
+		s := n.open(t, "--", "sh", "-c", "tty; exit 9")
+		s.sees("/dev/pts/")
+		s.ends(9)
+	})
+	t.Run("what was typed early is not lost", func(t *testing.T) {
+		s := onScreen(t, n.command())
+		s.types("exit 11\r")
+		s.ends(11)
+	})
+}
+
+func TestTerminalSignals(t *testing.T) {
+	n := newShellNode(t)
+	for _, c := range []struct {
+		sig    syscall.Signal
+		status int
+	}{
+		{syscall.SIGTERM, 143}, {syscall.SIGHUP, 129}, {syscall.SIGINT, 130}, {syscall.SIGQUIT, 131},
+	} {
+		t.Run(c.sig.String(), func(t *testing.T) {
+			s := n.open(t)
+			s.signal(c.sig)
+			s.ends(c.status)
+			n.hasSessions(t, 0)
+		})
+	}
+}
+
+// hasSessions checks how many sessions the node still has. A session that the
+// client has closed is gone when the client has ended.
+func (n *shellNode) hasSessions(t *testing.T, want int) {
+	t.Helper()
+	out, err := n.control("show", "--json")
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var st struct{ Sessions int }
+	if err := json.Unmarshal(out, &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Sessions != want {
+		t.Errorf("the node has %d sessions, want %d", st.Sessions, want)
+	}
+}
+
+func TestTerminalHangsUp(t *testing.T) {
+	n := newShellNode(t)
+	s := n.open(t)
+	s.slave.Close()
+	s.master.Close()
+	<-s.exited
+	n.hasSessions(t, 0)
+}
+
+func TestTerminalEscapes(t *testing.T) {
+	n := newShellNode(t)
+	s := n.open(t)
+	s.types("~?")
+	s.sees("~^Z  suspend etcha")
+	s.types("~#")
+	s.sees("session ")
+	s.sees(n.ready.ID)
+	s.types("echo a~.b\r")
+	s.sees("\na~.b")
+	s.types("~~\x15echo $((40+2))\r")
+	s.sees("\n42")
+	// Inside a paste nothing was typed: bash asks for brackets around it.
+	s.types("\x1b[200~true\r~.\x1b[201~\x15")
+	s.types("\recho $((50+5))\r")
+	s.sees("\n55")
+	s.types("\r~.")
+	s.ends(255)
+	s.sees("ended the session on 127.0.0.1")
+	n.hasSessions(t, 0)
+}
+
+func TestTerminalEscapeWhileTheProgramDoesNotRead(t *testing.T) {
+	n := newShellNode(t)
+	s := n.open(t, "--", "sh", "-c", "stty raw -echo; printf stopped; exec sleep 1000")
+	s.sees("stopped")
+	chunk := strings.Repeat("x", 1<<10)
+	for range 2 << 10 { // 2 MiB: more than the node takes
+		s.types(chunk)
+	}
+	s.types("\r~.")
+	s.ends(255)
+}
+
+func TestTerminalOtherEscapes(t *testing.T) {
+	n := newShellNode(t)
+	s := onScreen(t, n.command("-e", "^]"))
+	s.sees("prompt: ")
+	s.types("\r~.\r\x1d?")
+	s.sees("^]^Z  suspend etcha")
+	s.types("\x1d.")
+	s.ends(255)
+	s = onScreen(t, n.command("-e", "none"))
+	s.sees("prompt: ")
+	s.types("\r~.\r~?\rexit 5\r")
+	s.ends(5)
+}
+
+func TestTerminalResize(t *testing.T) {
+	n := newShellNode(t)
+	s := n.open(t, "--", "bash", "-c", `trap 'echo "<$(stty size)>"' WINCH; echo "<$(stty size)>"; while :; do sleep 0.05; done`)
+	s.sees("<24 80>")
+	for _, size := range []pty.Winsize{{Cols: 101, Rows: 33}, {Cols: 40, Rows: 10}, {Cols: 200, Rows: 60}} {
+		if err := pty.Setsize(s.master, &size); err != nil {
+			t.Fatal(err)
+		}
+		s.sees(fmt.Sprintf("<%d %d>", size.Rows, size.Cols))
+	}
+	s.types("\x03")
+	s.ends(130)
+}
+
+func TestTerminalPaste(t *testing.T) {
+	n := newShellNode(t)
+	const size = 300_000
+	s := n.open(t, "--", "sh", "-c", fmt.Sprintf("stty raw -echo; printf ready; head -c %d | sha256sum", size))
+	s.sees("ready")
+	paste := make([]byte, size)
+	for i := range paste {
+		paste[i] = byte(i * 7) // every byte, at every place of a line
+	}
+	paste = bytes.ReplaceAll(paste, []byte("~"), []byte("-"))
+	s.types(string(paste))
+	sum := sha256.Sum256(paste)
+	s.sees(hex.EncodeToString(sum[:]))
+	s.ends(0)
+}
+
+func TestTerminalModesAreUndone(t *testing.T) {
+	n := newShellNode(t)
+	s := n.open(t, "--", "sh", "-c", `printf '\033[?1049h\033[?25l\033[?2004hfull screen'; exec sleep 1000`)
+	s.sees("full screen")
+	s.signal(syscall.SIGTERM)
+	s.ends(143)
+	s.until("the reset", func(written, _ string) bool { return strings.Contains(written, "\x1b[?1049l") })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.term.Mode()&vt10x.ModeAltScreen != 0 || !s.term.CursorVisible() || !strings.Contains(s.raw.String(), "\x1b[?2004l") {
+		t.Errorf("the terminal is not put right: %q", s.raw.String())
+	}
+}
+
+func TestTerminalNodeLost(t *testing.T) {
+	n := newShellNode(t)
+	s := n.open(t)
+	keepers, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range keepers {
+		b, err := os.ReadFile(f)
+		if err == nil && bytes.Contains(b, []byte("keeper\x00--state-dir="+n.home)) {
+			var pid int
+			if _, err := fmt.Sscanf(f, "/proc/%d/cmdline", &pid); err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.ends(255)
+	s.sees("error: ")
+}
+
+func TestTerminalRefusal(t *testing.T) {
+	n := newShellNode(t)
+	s := onScreen(t, n.command("-c", "x'"))
+	s.ends(255)
+	s.sees("error: ")
+	if strings.Contains(s.raw.String(), "\x1b[?") {
+		t.Errorf("a terminal that was never used is reset: %q", s.raw.String())
+	}
+}
+
+func TestTerminalSuspend(t *testing.T) {
+	n := newShellNode(t)
+	cmd := exec.Command("bash", "--norc", "--noprofile", "-i")
+	cmd.Dir, cmd.Env = n.home, append(n.command().Env, "PS1=local: ")
+	s := onScreen(t, cmd)
+	s.sees("local: ")
+	s.types("etcha '" + strings.Join(n.shellArgs(), "' '") + "'\r")
+	s.sees("prompt: ")
+	s.types("\r~\x1a")
+	s.sees("Stopped")
+	s.types("stty -a | grep -ow -- -*icanon; echo $((7*11))\r")
+	s.sees("77")
+	s.sees("\nicanon")
+	if err := pty.Setsize(s.master, &pty.Winsize{Cols: 90, Rows: 30}); err != nil {
+		t.Fatal(err)
+	}
+	s.types("fg\r")
+	s.types("echo back; stty size\r")
+	s.sees("30 90")
+	s.types("exit 3\r")
+	s.types("echo status $?\r")
+	s.sees("status 3")
+	s.types("exit\r")
+	s.ends(0)
+}
+
+func TestTerminalPanic(t *testing.T) {
+	s := onScreen(t, exec.Command("etcha-panic"))
+	s.sees("raw now")
+	s.isRaw()
+	s.types("x")
+	s.ends(2)
+	s.sees("as the test wants it")
+}
+
+func TestColours(t *testing.T) {
+	for _, c := range []struct {
+		env  []string
+		want bool
+	}{
+		{[]string{"TERM=xterm"}, true},
+		{[]string{"TERM=xterm", "NO_COLOR=1"}, false},
+		{[]string{"TERM=dumb"}, false},
+	} {
+		cmd := exec.Command("etcha", "no-such-command")
+		cmd.Env = append(c.env, "PATH="+os.Getenv("PATH"))
+		s := onScreen(t, cmd)
+		s.ends(2)
+		s.sees("unknown command")
+		if got := strings.Contains(s.raw.String(), "\x1b["); got != c.want {
+			t.Errorf("%v: colours %v, want %v: %q", c.env, got, c.want, s.raw.String())
+		}
+	}
+}
+
+func TestPassphraseOnTheTerminal(t *testing.T) {
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	s := onScreen(t, exec.Command("etcha", "generate-keys", "--passphrase", "--out", key))
+	s.sees("New passphrase: ")
+	s.types("sesame\r")
+	s.sees("The same again: ")
+	s.types("sesam\r")
+	s.sees("they differ")
+	s.until("the second question", func(written, _ string) bool { return strings.Count(written, "New passphrase: ") == 2 })
+	s.types("sesame\r")
+	s.until("the second again", func(written, _ string) bool { return strings.Count(written, "The same again: ") == 2 })
+	s.types("sesame\r")
+	s.ends(0)
+	if strings.Contains(s.raw.String(), "sesame") {
+		t.Error("the passphrase is on the screen")
+	}
+
+	shell := exec.Command("etcha", "shell", "-i", key, "debug", "127.0.0.1:1")
+	shell.Env = append(os.Environ(), "HOME="+dir)
+	s = onScreen(t, shell)
+	s.sees("Passphrase of ")
+	s.types("\x03")
+	s.restoredAfterSignal(syscall.SIGINT)
+}
+
+// restoredAfterSignal waits for the end by a signal.
+func (s *screen) restoredAfterSignal(sig syscall.Signal) {
+	s.t.Helper()
+	<-s.exited
+	ws, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if !ok || !ws.Signaled() || ws.Signal() != sig {
+		s.t.Errorf("ended with %v, want signal %v", s.cmd.ProcessState, sig)
+	}
+	s.restored()
+}

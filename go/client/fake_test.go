@@ -1,0 +1,561 @@
+package client_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"etcha/go/errs"
+	"etcha/go/sse"
+	"etcha/go/token"
+	"etcha/go/wire"
+)
+
+const source = "debug"
+
+// node is a node in memory that speaks the protocol over real HTTP, and breaks
+// it where a test asks for that.
+type node struct {
+	t        testing.TB
+	identity *token.Identity
+	opener   token.PrivateKey
+	server   *httptest.Server
+	program  func(p *program) wire.Exit
+
+	// The tests' hands in it; set before the first request, or under mu.
+	clock      func() time.Time
+	window     uint64                                            // output kept unacknowledged
+	room       uint64                                            // input accepted beyond what the program reads
+	before     func(w http.ResponseWriter, r *http.Request) bool // true: answered
+	fault      func(w http.ResponseWriter, c *wire.Claims) bool  // true: answered; the request has no effect
+	lose       func(c *wire.Claims) bool                         // the request has its effect, its answer is lost
+	editInfo   func(info *wire.Session)
+	editStream func(w io.Writer) io.Writer
+	quiet      bool // no input events
+
+	mu       sync.Mutex
+	used     map[string]bool
+	sessions map[string]*program
+	requests map[wire.Op]int
+	gets     int
+	tokens   map[wire.Op][]int // sizes
+	opened   []wire.Claims
+}
+
+// newNode makes a node; start it with a transport.
+func newNode(t testing.TB, run func(p *program) wire.Exit) *node {
+	t.Helper()
+	identity, err := token.LoadIdentity(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := token.Generate(token.KindEd25519, "tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &node{
+		t: t, identity: identity, opener: opener, program: run,
+		clock: time.Now, window: wire.DefaultWindow, room: wire.InputWindow,
+		used: make(map[string]bool), sessions: make(map[string]*program),
+		requests: make(map[wire.Op]int), tokens: make(map[wire.Op][]int),
+	}
+}
+
+// over says how a test's node is reached.
+type over string
+
+const (
+	overHTTP  over = "http"
+	overHTTP1 over = "https, HTTP/1.1"
+	overHTTP2 over = "https, HTTP/2"
+)
+
+func (n *node) start(how over) *node {
+	n.server = httptest.NewUnstartedServer(n)
+	n.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	switch how {
+	case overHTTP:
+		n.server.Start()
+	default:
+		n.server.EnableHTTP2 = how == overHTTP2
+		n.server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(n.t, n.identity.Signer())}}
+		n.server.StartTLS()
+	}
+	n.t.Cleanup(func() {
+		n.stopPrograms()
+		n.server.CloseClientConnections()
+		n.server.Close()
+	})
+	return n
+}
+
+func (n *node) stopPrograms() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.sessions {
+		p.end(wire.Exit{Code: 137, Reason: wire.ReasonStopped})
+	}
+}
+
+// certificate is a self-signed one, as a node makes it.
+func certificate(t testing.TB, key crypto.Signer) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func newTLSKey(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// problem answers with a refusal.
+func problem(w http.ResponseWriter, p wire.Problem) {
+	if p.Status == 0 {
+		p.Status = p.Code.Status()
+	}
+	w.Header().Set("Content-Type", wire.TypeProblem)
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+func refuse(code wire.Code) func(http.ResponseWriter, *wire.Claims) bool {
+	return func(w http.ResponseWriter, _ *wire.Claims) bool {
+		problem(w, wire.Problem{Code: code, Title: string(code), Detail: "because of the test"})
+		return true
+	}
+}
+
+func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if n.before != nil && n.before(w, r) {
+		return
+	}
+	if r.Method == http.MethodGet && r.URL.Path == wire.PathNode {
+		n.serveNode(w, r)
+		return
+	}
+	tok, err := io.ReadAll(http.MaxBytesReader(w, r.Body, wire.MaxBody))
+	if err != nil {
+		return
+	}
+	session, claims, p, ok := n.verify(tok, r.URL.EscapedPath())
+	if !ok {
+		problem(w, wire.Problem{Code: wire.CodeNotFound, Title: "not found"})
+		return
+	}
+	n.count(claims, len(tok))
+	if err := token.CheckLife(*claims, n.clock()); err != nil {
+		problem(w, wire.Problem{Code: errs.CodeOf(err), Title: "the clock", Now: n.clock().Unix()})
+		return
+	}
+	if n.fault != nil && n.fault(w, claims) {
+		return
+	}
+	if session == "" {
+		n.open(w, r, claims, tok)
+		return
+	}
+	n.act(w, claims, p)
+}
+
+func (n *node) serveNode(w http.ResponseWriter, r *http.Request) {
+	n.mu.Lock()
+	n.gets++
+	n.mu.Unlock()
+	tok, err := n.identity.Node(wire.NodeClaims{IssuedAt: n.clock().Unix(), Nonce: r.URL.Query().Get("nonce"), Version: "test"})
+	if err != nil {
+		n.t.Error(err)
+	}
+	answerJSON(w, wire.NodeAnswer{Token: tok})
+}
+
+func answerJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", wire.TypeJSON)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (n *node) count(c *wire.Claims, size int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.requests[c.Shell.Op]++
+	n.tokens[c.Shell.Op] = append(n.tokens[c.Shell.Op], size)
+	if c.Shell.Op == wire.OpOpen {
+		n.opened = append(n.opened, *c)
+	}
+}
+
+// verify is the whole of the access check, by the rules of the protocol.
+func (n *node) verify(tok []byte, path string) (session string, c *wire.Claims, p *program, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	keys := []token.PublicKey{n.opener.Public()}
+	for id, known := range n.sessions {
+		if path == wire.PathSession(source, id) {
+			session, p = id, known
+			keys = []token.PublicKey{known.key, keys[0]}
+		}
+	}
+	if p == nil && path != wire.PathShell(source) {
+		return "", nil, nil, false
+	}
+	payload, by, err := token.Verify(tok, wire.TypeRequest, keys)
+	if err != nil {
+		return "", nil, nil, false
+	}
+	claims, err := token.DecodeClaims(payload)
+	if err != nil || claims.Shell == nil || !claims.Audience.Contains(n.identity.ID()) ||
+		claims.Source != source || claims.Session != session {
+		return "", nil, nil, false
+	}
+	opening := claims.Shell.Op == wire.OpOpen
+	if opening != (session == "") || opening && !by.Equal(n.opener.Public()) || !opening && !by.Equal(p.key) {
+		return "", nil, nil, false
+	}
+	return session, &claims, p, true
+}
+
+func (n *node) open(w http.ResponseWriter, r *http.Request, c *wire.Claims, tok []byte) {
+	if len(c.ID) < wire.MinJTI || !n.use(c.ID) {
+		problem(w, wire.Problem{Code: wire.CodeReplayed, Title: "replayed"})
+		return
+	}
+	key, err := token.ConfirmKey(c.Confirm)
+	if err != nil {
+		problem(w, wire.Problem{Code: wire.CodeBadRequest, Title: "bad cnf"})
+		return
+	}
+	p := newProgram(n, token.NewID(), key)
+	info := wire.Session{
+		Session: p.id, Node: n.identity.ID(), Source: source, User: "tester",
+		Started: n.clock().UnixMilli(), Window: n.window, ResumeFor: 300,
+	}
+	if info.Proof, err = n.identity.Prove(wire.ProofClaims{IssuedAt: n.clock().Unix(), Session: p.id, Request: token.RequestHash(tok)}); err != nil {
+		n.t.Error(err)
+	}
+	if n.editInfo != nil {
+		n.editInfo(&info)
+	}
+	n.mu.Lock()
+	n.sessions[p.id] = p
+	n.mu.Unlock()
+	go func() { p.end(n.program(p)) }()
+	w.Header().Set("Content-Type", wire.TypeEventStream)
+	var out io.Writer = w
+	if n.editStream != nil {
+		out = n.editStream(w)
+	}
+	p.stream(r, sse.NewWriter(out, http.NewResponseController(w).Flush), info)
+}
+
+func (n *node) use(jti string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fresh := !n.used[jti]
+	n.used[jti] = true
+	return fresh
+}
+
+func (n *node) act(w http.ResponseWriter, c *wire.Claims, p *program) {
+	ans, err := p.do(c.Shell)
+	if n.lose != nil && n.lose(c) {
+		panic(http.ErrAbortHandler)
+	}
+	var beyond *beyondError
+	switch {
+	case errors.As(err, &beyond):
+		problem(w, wire.Problem{Code: wire.CodeOffset, Title: "offset", Offset: &beyond.offset, Room: &beyond.room})
+	case err != nil:
+		problem(w, wire.Problem{Code: wire.CodeEnded, Title: err.Error()})
+	default:
+		answerJSON(w, ans)
+	}
+}
+
+type beyondError struct{ offset, room uint64 }
+
+func (e *beyondError) Error() string { return "beyond the window" }
+
+// program is a session: what the keeper and the program would be.
+type program struct {
+	n   *node
+	id  string
+	key token.PublicKey
+
+	mu       sync.Mutex
+	cond     sync.Cond
+	in       bytes.Buffer      // accepted, not yet read by the program
+	accepted uint64            // input
+	early    map[uint64]string // input that came before its turn
+	earlyEOF uint64            // offset+1
+	eof      bool
+	told     uint64 // input offset of the last event
+	seq      uint64
+	ops      []wire.Shell // control operations applied
+	out      []frame      // not yet acknowledged
+	sent     int          // frames of out that are on the stream
+	head     uint64
+	acked    uint64
+	acks     int
+	maxAhead uint64 // most unacknowledged output
+	notices  []wire.Notice
+	exit     *wire.Exit
+}
+
+type frame struct {
+	name string
+	end  uint64
+	raw  []byte
+}
+
+func newProgram(n *node, id string, key token.PublicKey) *program {
+	p := &program{n: n, id: id, key: key, early: make(map[uint64]string)}
+	p.cond.L = &p.mu
+	return p
+}
+
+// Read gives the program's input; io.EOF behind its end.
+func (p *program) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.in.Len() == 0 {
+		if p.eof || p.exit != nil {
+			return 0, io.EOF
+		}
+		p.cond.Wait()
+	}
+	p.cond.Broadcast()
+	return p.in.Read(b)
+}
+
+// Write gives the program's output; it blocks while the window is full.
+func (p *program) Write(b []byte) (int, error) { return p.output(wire.EventOutput, b) }
+
+func (p *program) output(name string, b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for rest := b; len(rest) > 0; {
+		for p.head-p.acked >= p.n.window && p.exit == nil {
+			p.cond.Wait()
+		}
+		if p.exit != nil {
+			return 0, io.ErrClosedPipe
+		}
+		k := min(uint64(len(rest)), wire.MaxFrame, p.n.window-(p.head-p.acked))
+		p.head += k
+		p.maxAhead = max(p.maxAhead, p.head-p.acked)
+		p.out = append(p.out, frame{name, p.head, append([]byte(nil), rest[:k]...)})
+		rest = rest[k:]
+		p.cond.Broadcast()
+	}
+	return len(b), nil
+}
+
+func (p *program) notice(v wire.Notice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.notices = append(p.notices, v)
+	p.cond.Broadcast()
+}
+
+func (p *program) end(e wire.Exit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.exit == nil {
+		p.exit = &e
+	}
+	p.cond.Broadcast()
+}
+
+// wait blocks until ok, which is called with the lock held, or the exit.
+func (p *program) wait(ok func() bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !ok() && p.exit == nil {
+		p.cond.Wait()
+	}
+}
+
+func (p *program) written() uint64 { return p.accepted - uint64(p.in.Len()) }
+
+// do applies one operation.
+func (p *program) do(sh *wire.Shell) (wire.Answer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.cond.Broadcast()
+	if sh.Ack > p.acked {
+		p.acked = min(sh.Ack, p.head)
+	}
+	for len(p.out) > 0 && p.out[0].end <= p.acked && p.sent > 0 {
+		p.out = p.out[1:]
+		p.sent--
+	}
+	if p.exit != nil && sh.Op != wire.OpClose {
+		return wire.Answer{}, errors.New("the session has ended")
+	}
+	switch sh.Op {
+	case wire.OpAck:
+		p.acks++
+	case wire.OpInput:
+		if err := p.input(sh); err != nil {
+			return wire.Answer{}, err
+		}
+	default:
+		if sh.Seq > p.seq {
+			p.seq = sh.Seq
+			p.ops = append(p.ops, *sh)
+		}
+		if sh.Op == wire.OpClose && p.exit == nil {
+			p.exit = &wire.Exit{Code: 129, Signal: "HUP", Reason: wire.ReasonClosed}
+		}
+	}
+	return wire.Answer{Offset: p.accepted, Room: p.limit() - p.accepted, Seq: p.seq}, nil
+}
+
+func (p *program) limit() uint64 { return p.written() + p.n.room }
+
+func (p *program) input(sh *wire.Shell) error {
+	end := sh.Offset + uint64(len(sh.Data))
+	if end > p.limit() {
+		return &beyondError{p.accepted, p.limit() - p.accepted}
+	}
+	if len(sh.Data) > 0 && end > p.accepted {
+		p.early[sh.Offset] = string(sh.Data)
+	}
+	if sh.EOF {
+		p.earlyEOF = end + 1
+	}
+	for moved := true; moved; {
+		moved = false
+		for at, data := range p.early {
+			if at > p.accepted {
+				continue
+			}
+			delete(p.early, at)
+			if end := at + uint64(len(data)); end > p.accepted {
+				p.in.WriteString(data[p.accepted-at:])
+				p.accepted = end
+				moved = true
+			}
+		}
+	}
+	p.eof = p.eof || p.earlyEOF == p.accepted+1
+	return nil
+}
+
+// stream writes the session's events until its exit or the client's end.
+func (p *program) stream(r *http.Request, w *sse.Writer, info wire.Session) {
+	data, _ := json.Marshal(info)
+	if w.Event(wire.EventSession, sse.NoID, data) != nil || w.Flush() != nil {
+		return
+	}
+	gone := make(chan struct{})
+	defer close(gone)
+	go func() {
+		select {
+		case <-r.Context().Done():
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.cond.Broadcast()
+		case <-gone:
+		}
+	}()
+	for r.Context().Err() == nil {
+		done := p.collect(r, w)
+		if w.Flush() != nil || done {
+			return
+		}
+	}
+}
+
+// collect writes what there is to tell, and reports whether that was the exit.
+func (p *program) collect(r *http.Request, w *sse.Writer) (done bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		some := false
+		for ; p.sent < len(p.out); p.sent++ {
+			f := p.out[p.sent]
+			_ = w.Output(f.name, f.end, f.raw)
+			some = true
+		}
+		for _, v := range p.notices {
+			data, _ := json.Marshal(v)
+			_ = w.Event(wire.EventNotice, sse.NoID, data)
+			some = true
+		}
+		p.notices = nil
+		// Room is told of when a quarter of the window came free.
+		if at := p.written(); !p.n.quiet && at-p.told >= p.n.room/4 {
+			p.told = at
+			data, _ := json.Marshal(wire.InputState{Offset: at, Room: p.limit() - p.accepted})
+			_ = w.Event(wire.EventInput, sse.NoID, data)
+			some = true
+		}
+		if some {
+			return false
+		}
+		if p.exit != nil {
+			data, _ := json.Marshal(p.exit)
+			_ = w.Event(wire.EventExit, sse.NoID, data)
+			return true
+		}
+		if r.Context().Err() != nil {
+			return false
+		}
+		p.cond.Wait()
+	}
+}
+
+// only is the one session that was opened.
+func (n *node) only() *program {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.sessions) != 1 {
+		n.t.Fatalf("%d sessions", len(n.sessions))
+	}
+	for _, p := range n.sessions {
+		return p
+	}
+	return nil
+}
+
+// locked reads from the one session.
+func (n *node) locked(f func() uint64) uint64 {
+	p := n.only()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return f()
+}
+
+// waitAccepted blocks until the one session has accepted so much input.
+func (n *node) waitAccepted(k uint64) {
+	p := n.only()
+	p.wait(func() bool { return p.accepted >= k })
+}

@@ -1,0 +1,18 @@
+// Command etcha opens remote shells over HTTPS, and is the node they are opened on.
+package main
+
+import (
+	"context"
+	"os"
+
+	"etcha/go/cli"
+)
+
+func main() {
+	os.Exit(cli.Run(context.Background(), os.Args, cli.Env{
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Environ: os.Environ(),
+	}))
+}

@@ -1,0 +1,145 @@
+package keeper
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"etcha/go/pty"
+)
+
+// Options are of the keeper process.
+type Options struct {
+	StateDir string       // holds the socket, the lock and the log
+	Log      *slog.Logger // nil: none
+	Cgroup   string       // "auto" or "": a cgroup per session where one can be made; "off": none
+	// Linger is how long a keeper without sessions and daemons stays; 0: 2 s.
+	Linger time.Duration
+	// Now is the clock for what is recorded; nil: time.Now.
+	Now func() time.Time
+}
+
+// Main is the keeper process: it returns after [Keeper.Shutdown] or SIGTERM,
+// when all sessions have ended, or when there was no session and no daemon for a
+// while. It changes the whole process (signals, subreaper, limit of open files),
+// so nothing else may run in it. An error means that it did not come up.
+//
+// The caller must have given [pty.HelperMain] its turn before.
+func Main(ctx context.Context, o Options) error {
+	ready := starter()
+	debug.SetGCPercent(gcPercent)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	defer deafen()()
+	parent := pty.NewParent()
+	s, err := newServer(o, parent)
+	if err == nil {
+		if err = pty.SetSubreaper(); err != nil {
+			s.close()
+		}
+	}
+	ready.tell(err)
+	if err != nil {
+		return err
+	}
+	raiseOpenFiles(s.log)
+	reaping, done := context.WithCancel(context.Background())
+	reaped := make(chan struct{})
+	go func() {
+		defer close(reaped)
+		parent.ReapOrphans(reaping)
+	}()
+	s.serve(ctx)
+	done()
+	<-reaped
+	return nil
+}
+
+// deafen makes the process outlive its terminal and its log's reader. Signals
+// are caught, not ignored: what is ignored would be so in every shell.
+func deafen() (undo func()) {
+	ch := make(chan os.Signal, 1) // never read: what does not fit is dropped
+	signal.Notify(ch, syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	return func() { signal.Stop(ch) }
+}
+
+// raiseOpenFiles asks for descriptors for many sessions. Where that is refused
+// sessions fail one by one at the limit.
+func raiseOpenFiles(log *slog.Logger) {
+	var now unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &now); err != nil {
+		log.Warn("limit of open files is unknown", "err", err)
+		return
+	}
+	want := unix.Rlimit{Cur: openFiles, Max: max(now.Max, openFiles)}
+	if now.Cur >= want.Cur {
+		return
+	}
+	if unix.Prlimit(0, unix.RLIMIT_NOFILE, &want, nil) == nil {
+		return
+	}
+	want = unix.Rlimit{Cur: now.Max, Max: now.Max}
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &want, nil); err != nil {
+		log.Warn("limit of open files stays low", "err", err)
+	}
+}
+
+// readyEnv names the descriptor on which a keeper tells its starter how it went.
+const readyEnv = "ETCHA_KEEPER_READY"
+
+// readiness is the pipe to the starter; the zero value tells nobody.
+type readiness struct{ pipe *os.File }
+
+// starter finds the pipe to the process that started this one.
+func starter() readiness {
+	fd, err := strconv.Atoi(os.Getenv(readyEnv))
+	if os.Unsetenv(readyEnv) != nil || err != nil || fd <= 2 {
+		return readiness{}
+	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return readiness{}
+	}
+	unix.CloseOnExec(fd)
+	return readiness{pipe: os.NewFile(uintptr(fd), "starter")}
+}
+
+// Answers on the readiness pipe; a failure's message follows refused.
+const (
+	readyByte   = '+'
+	refusedByte = '-'
+)
+
+// tell reports the outcome. A starter that has gone away is of no concern.
+func (r readiness) tell(err error) {
+	if r.pipe == nil {
+		return
+	}
+	defer r.pipe.Close()
+	if err == nil {
+		_, _ = r.pipe.Write([]byte{readyByte})
+		return
+	}
+	_, _ = r.pipe.Write(append([]byte{refusedByte}, fail(err)...))
+}
+
+// outcome reads what tell wrote.
+func outcome(b []byte) error {
+	switch {
+	case len(b) == 1 && b[0] == readyByte:
+		return nil
+	case len(b) > 1 && b[0] == refusedByte:
+		return failed(b[1:])
+	default:
+		return fmt.Errorf("%w: readiness of %d bytes", errFrame, len(b))
+	}
+}

@@ -1,0 +1,152 @@
+package keeper
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"etcha/go/wire"
+)
+
+// serve handles the frames of the session's daemon until its connection ends,
+// and counts them. Nothing here waits for the program.
+func (h *held) serve(l *link) (served int, err error) {
+	for ; ; served++ {
+		f, err := l.in.next()
+		if err != nil {
+			return served, err
+		}
+		if err := h.handle(l, f); err != nil {
+			return served, err
+		}
+	}
+}
+
+// handle applies one frame. An error breaks the connection: the daemon did what
+// its own checks must have prevented.
+func (h *held) handle(l *link, f frame) error {
+	switch f.op {
+	case opInput:
+		return h.takeInput(f)
+	case opSpace:
+		h.mu.Lock()
+		h.moved.Broadcast()
+		h.mu.Unlock()
+		return nil
+	}
+	if err := h.control(f); err != nil {
+		return l.send(opAnswer, flagFailed, f.id, fail(fmt.Errorf("session %q: %w", h.id, err)), nil)
+	}
+	return l.send(opAnswer, 0, f.id, nil, nil)
+}
+
+// takeInput applies an input frame.
+func (h *held) takeInput(f frame) error {
+	offset, data, err := parseInput(f.body)
+	if err != nil {
+		return err
+	}
+	fresh, err := h.in.take(offset, data, f.flags&flagEOF != 0)
+	if err != nil {
+		return fmt.Errorf("session %q: input at %d: %w", h.id, offset, err)
+	}
+	if fresh {
+		h.ring.h.activity.Store(h.s.now().UnixNano())
+	}
+	return nil
+}
+
+// control applies a request.
+func (h *held) control(f frame) error {
+	switch f.op {
+	case opResize:
+		var b resizeBody
+		if err := json.Unmarshal(f.body, &b); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return h.resize(b)
+	case opSignal:
+		var b signalBody
+		if err := json.Unmarshal(f.body, &b); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return h.signal(b)
+	case opEnd:
+		var b endBody
+		if err := json.Unmarshal(f.body, &b); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		h.end(b.Reason)
+		return nil
+	case opForget:
+		return h.forgetExited()
+	case opMeta:
+		h.setMeta(f.body)
+		return nil
+	case opAttached:
+		h.setAttached(f.flags&flagOn != 0)
+		return nil
+	default:
+		return fmt.Errorf("%w: op %d", ErrInvalid, f.op)
+	}
+}
+
+// next reports whether a control operation is new, and counts it.
+func (h *held) next(seq uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if seq <= h.seq {
+		return false
+	}
+	h.seq = seq
+	h.ring.h.seq.Store(seq)
+	return !h.exited
+}
+
+// resize sets the terminal's size. Without a terminal there is nothing to do.
+func (h *held) resize(b resizeBody) error {
+	if !h.next(b.Seq) || !h.terminal {
+		return nil
+	}
+	if err := h.proc.Resize(b.Cols, b.Rows); err != nil {
+		h.s.log.Debug("terminal was not resized", "session", h.id, "err", err)
+	}
+	return nil
+}
+
+// signal sends a signal to the foreground. A program that has ended meanwhile
+// is no error.
+func (h *held) signal(b signalBody) error {
+	if !wire.KnownSignal(b.Name) {
+		return fmt.Errorf("%w: signal %q", ErrInvalid, b.Name)
+	}
+	if !h.next(b.Seq) {
+		return nil
+	}
+	if err := h.proc.Signal(b.Name); err != nil {
+		h.s.log.Debug("signal was not sent", "session", h.id, "err", err)
+	}
+	return nil
+}
+
+// setAttached says whether somebody reads.
+func (h *held) setAttached(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attached = on
+	h.moved.Broadcast()
+}
+
+// forgetExited forgets a session whose exit was delivered. Once it has ended its
+// ID is free; the memory goes with the connection.
+func (h *held) forgetExited() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.exited {
+		return ErrRunning
+	}
+	h.forgotten = true
+	if h.ended {
+		h.s.remove(h)
+	}
+	return nil
+}

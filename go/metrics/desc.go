@@ -1,0 +1,110 @@
+package metrics
+
+import "etcha/go/wire"
+
+// Type is the kind of a metric.
+type Type string
+
+// Kinds of metrics.
+const (
+	Counter   Type = "counter"
+	Gauge     Type = "gauge"
+	Histogram Type = "histogram"
+)
+
+// Desc describes one metric of this program, for the manual.
+type Desc struct {
+	Name   string
+	Type   Type
+	Help   string
+	Labels []string
+}
+
+// Names of the metrics.
+const (
+	nameBuild       = "etcha_build_info"
+	nameKeeper      = "etcha_keeper_up"
+	nameLimited     = "etcha_requests_limited_total"
+	nameLimiterSize = "etcha_limiter_addresses"
+	namePanics      = "etcha_panics_recovered_total"
+	nameReplays     = "etcha_replays_refused_total"
+	nameRequests    = "etcha_requests_total"
+	nameDuration    = "etcha_session_duration_seconds"
+	nameInput       = "etcha_session_input_bytes_total"
+	nameOldest      = "etcha_session_oldest_age_seconds"
+	nameOutput      = "etcha_session_output_bytes_total"
+	nameSurvivors   = "etcha_session_survivors_killed_total"
+	nameEnded       = "etcha_sessions_ended_total"
+	nameRefused     = "etcha_sessions_refused_total"
+	nameStarted     = "etcha_sessions_started_total"
+	nameShells      = "etcha_sources_shells"
+)
+
+// Describe lists every metric of this program, sorted by name. The Go runtime's
+// and the process' own (go_…, process_…) come on top.
+func Describe() []Desc {
+	source := []string{"source"}
+	return []Desc{
+		{nameBuild, Gauge, "Always 1; the version of Etcha and of the Go toolchain that built it.", []string{"version", "goversion"}},
+		{nameKeeper, Gauge, "1 while the process that holds the sessions answers, else 0.", nil},
+		{nameLimiterSize, Gauge, "Addresses whose failed requests are being remembered.", nil},
+		{namePanics, Counter, "Panics that a request handler recovered from. Anything above 0 is a defect.", nil},
+		{nameReplays, Counter, "Request tokens refused because they had been used before.", nil},
+		{nameLimited, Counter, "Requests slowed (delayed) or turned away (refused) because too many from their address had failed.", []string{"action"}},
+		{nameRequests, Counter, "HTTP requests answered, by status.", []string{"code"}},
+		{nameDuration, Histogram, "Length of ended sessions in seconds.", source},
+		{nameInput, Counter, "Input bytes that sessions accepted.", source},
+		{nameOldest, Gauge, "Age of the oldest open session in seconds; 0 without one.", source},
+		{nameOutput, Counter, "Output bytes sent to clients.", source},
+		{nameSurvivors, Counter, "Processes that outlived the end of their session's program and had to be killed.", source},
+		{nameEnded, Counter, "Sessions ended, by reason.", []string{"source", "reason"}},
+		{nameRefused, Counter, "Requests for a session or inside one that were refused, by reason. The source is empty when it is not a configured one.", []string{"source", "reason"}},
+		{nameStarted, Counter, "Sessions started.", []string{"source", "break_glass"}},
+		{nameShells, Gauge, "Open shells by source, ID of the opener's key, and address. Ended ones read 0 for five minutes; a series without key and address is always there and 0.", []string{"name", "public_key", "remote_addr"}},
+	}
+}
+
+// Refusal is why a request was refused: one of the constants here, or a
+// [wire.Code] as a string.
+type Refusal string
+
+// Refusals before a token was verified. A client is told the same for all of
+// them; the difference is for the node's operator only.
+const (
+	RefusedNoSource  Refusal = "unknown_source"  // no such source
+	RefusedNoShell   Refusal = "no_shell"        // the source has no shell
+	RefusedToken     Refusal = "bad_token"       // malformed, or not signed by an accepted key
+	RefusedAudience  Refusal = "wrong_audience"  // made for another node
+	RefusedRoute     Refusal = "wrong_route"     // made for another source, session or purpose
+	RefusedNoSession Refusal = "unknown_session" // no such session, or not this key's
+)
+
+// other stands for a value outside a bounded set.
+const other = "other"
+
+// Refusals lists every value of the label "reason" of etcha_sessions_refused_total.
+func Refusals() []string {
+	return []string{
+		string(RefusedNoSource), string(RefusedNoShell), string(RefusedToken), string(RefusedAudience),
+		string(RefusedRoute), string(RefusedNoSession),
+		string(wire.CodeNotFound), string(wire.CodeBadRequest), string(wire.CodeExpired), string(wire.CodeClockSkew),
+		string(wire.CodeDenied), string(wire.CodeReplayed), string(wire.CodeOffset), string(wire.CodeEnded),
+		string(wire.CodeTooLarge), string(wire.CodeTimeout), string(wire.CodeLimited), string(wire.CodeInternal),
+		string(wire.CodeDraining), string(wire.CodeUnready), other,
+	}
+}
+
+// EndReasons lists every value of the label "reason" of etcha_sessions_ended_total.
+func EndReasons() []string {
+	return []string{
+		string(wire.ReasonExited), string(wire.ReasonClosed), string(wire.ReasonIdle), string(wire.ReasonAge),
+		string(wire.ReasonLost), string(wire.ReasonPolicy), string(wire.ReasonStopped), string(wire.ReasonKilled),
+		string(wire.ReasonKeeper), other,
+	}
+}
+
+// Actions of the limiter of failed requests.
+const (
+	actionDelayed = "delayed"
+	actionRefused = "refused"
+)

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"etcha/go/metrics"
+	"etcha/go/wire"
+)
+
+// Sizes of this file, bytes.
+const (
+	firstRead = 8 << 10 // of a body's buffer; it grows with what really arrives
+	maxLogged = 100     // of a client's own text in a log line
+)
+
+// request is one request on its way through the handler, and the writer of its
+// answer.
+type request struct {
+	http.ResponseWriter
+	h    *handler
+	r    *http.Request
+	rc   *http.ResponseController
+	set  *settings // as they were when the request came
+	num  uint64    // counts requests, for the log
+	from time.Time
+
+	peer            netip.Addr
+	source, session string // of the route
+	body            []byte
+
+	verified bool   // a signature was: refusals say what is missing
+	subject  string // the key's ID, once verified
+
+	status int
+	reason metrics.Refusal // why it was refused
+	cause  error           // private
+}
+
+func (h *handler) newRequest(w http.ResponseWriter, r *http.Request) *request {
+	set := h.settings.Load()
+	return &request{
+		ResponseWriter: w, h: h, r: r, rc: http.NewResponseController(w), set: set,
+		num: h.count.Add(1), from: time.Now(), peer: set.proxies.client(r),
+	}
+}
+
+// Unwrap lets an http.ResponseController reach the connection.
+func (q *request) Unwrap() http.ResponseWriter { return q.ResponseWriter }
+
+// WriteHeader remembers the status.
+func (q *request) WriteHeader(status int) {
+	if q.status == 0 {
+		q.status = status
+	}
+	q.ResponseWriter.WriteHeader(status)
+}
+
+// Write answers 200 unless a status was written before.
+func (q *request) Write(p []byte) (int, error) {
+	if q.status == 0 {
+		q.status = http.StatusOK
+	}
+	return q.ResponseWriter.Write(p)
+}
+
+// readBody reads the whole body, within its size and time, before anything
+// looks at it. It reports whether the request may go on.
+func (q *request) readBody() bool {
+	if q.r.Body == nil || q.r.Body == http.NoBody {
+		return true
+	}
+	if err := q.rc.SetReadDeadline(q.from.Add(q.h.readTime)); err != nil {
+		q.early(wire.CodeInternal, fmt.Errorf("bound the time to read a request: %w", err))
+		return false
+	}
+	body, err := q.readWithin()
+	if err != nil {
+		// The deadline stays: it also bounds what net/http reads of the rest.
+		q.Header().Set("Connection", "close")
+		q.early(codeOfRead(err), err)
+		return false
+	}
+	q.body = body
+	// A deadline that fired later would look like the client's going away.
+	if err := q.rc.SetReadDeadline(time.Time{}); err != nil {
+		q.early(wire.CodeInternal, fmt.Errorf("lift the bound of reading a request: %w", err))
+		return false
+	}
+	return true
+}
+
+func (q *request) readWithin() ([]byte, error) {
+	size := q.r.ContentLength
+	if size > wire.MaxBody {
+		return nil, &http.MaxBytesError{Limit: wire.MaxBody}
+	}
+	p := q.h.reading.enter(q.peer, func() { _ = q.rc.SetReadDeadline(time.Unix(1, 0)) })
+	defer p.leave()
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(size, 0)+bytes.MinRead, firstRead)))
+	_, err := io.Copy(buf, http.MaxBytesReader(q, q.r.Body, wire.MaxBody))
+	return buf.Bytes(), err
+}
+
+func codeOfRead(err error) wire.Code {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return wire.CodeTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return wire.CodeTimeout
+	default:
+		return wire.CodeBadRequest
+	}
+}
+
+// finish is itself deferred, first of all, so that it can recover: it turns a
+// panic into an answer, counts, and logs.
+func (q *request) finish() {
+	if v := recover(); v != nil {
+		q.panicked(v)
+	}
+	q.h.metrics.Request(q.status)
+	q.log()
+}
+
+func (q *request) panicked(v any) {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	q.h.metrics.PanicRecovered()
+	q.h.log.Error("request handler panicked", "req", q.num, "peer", q.peer, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+	if q.status != 0 {
+		// What was promised cannot be kept: the client must see a cut.
+		q.h.metrics.Request(q.status)
+		panic(http.ErrAbortHandler)
+	}
+	q.early(wire.CodeInternal, errPanic)
+}
+
+// errPanic is the cause of an answer after a panic, which has its own line.
+var errPanic = errors.New("panic")
+
+// log writes the request's line: refusals of verified requests are warnings,
+// others of an address that is not yet slowed are worth knowing, the rest is
+// for debugging.
+func (q *request) log() {
+	level := slog.LevelDebug
+	switch {
+	case q.cause == nil:
+	case q.verified:
+		level = slog.LevelWarn
+	case !q.h.limiter.limited(q.peer):
+		level = slog.LevelInfo
+	}
+	ctx := context.Background()
+	if !q.h.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.Uint64("req", q.num), slog.Any("peer", q.peer), slog.String("pattern", q.r.Pattern), slog.Int("status", q.status),
+	}
+	attrs = appendText(attrs, "source", q.source)
+	attrs = appendText(attrs, "session", q.session)
+	attrs = appendText(attrs, "subject", q.subject)
+	attrs = append(attrs, slog.Duration("duration", time.Since(q.from)))
+	if q.cause == nil {
+		q.h.log.LogAttrs(ctx, level, "request", attrs...)
+		return
+	}
+	attrs = append(attrs, slog.String("reason", string(q.reason)), slog.Any("err", q.cause))
+	q.h.log.LogAttrs(ctx, level, "request refused", attrs...)
+}
+
+func appendText(attrs []slog.Attr, key, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(key, shorten(value)))
+}
+
+// shorten bounds a client's own text.
+func shorten(s string) string {
+	if len(s) > maxLogged {
+		return s[:maxLogged] + "…"
+	}
+	return s
+}

@@ -1,0 +1,4 @@
+package sse
+
+// BufferCap is the memory that a writer holds, bytes.
+func (w *Writer) BufferCap() int { return cap(w.buf) }
