@@ -25,7 +25,7 @@ func TestKeepalivesOnTheWire(t *testing.T) {
 	})
 	proxy := testkit.NewProxy(t, far.Addr)
 	x := testkit.NewTerminal(t, client(t, key, target(t, proxy.Addr))("shell", "debug", "myhost"), 80, 24)
-	x.Expect("# ")
+	x.Expect("#")
 	late := lateness(t)
 	start := time.Now()
 	testkit.Eventually(t, "a quiet moment after the prompt", func() bool { return time.Since(start) > time.Second })

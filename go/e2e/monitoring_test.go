@@ -70,7 +70,7 @@ func TestMetricsOfSessions(t *testing.T) {
 
 	etcha := client(t, key, target(t, far.Addr))
 	x := testkit.NewTerminal(t, etcha("shell", "debug", "myhost"), 80, 24)
-	x.Expect("# ")
+	x.Expect("#")
 	if _, open := scrape(t, far, metricsKey); !strings.Contains(open, `remote_addr="127.0.0.1"} 1`) {
 		t.Errorf("an open shell is not shown:\n%s", grep(open, "etcha_sources_shells"))
 	}

@@ -84,7 +84,7 @@ func TestShellByTargetName(t *testing.T) {
 	cmd.Env = append(cmd.Env, "LANG=C.UTF-8", "LD_PRELOAD=/nope.so", "SECRET_OF_CLIENT=1")
 	x := testkit.NewTerminal(t, cmd, 100, 30)
 	before := x.Modes()
-	x.Expect("$ ")
+	x.Expect("op$")
 	ask := func(command, want string) {
 		t.Helper()
 		x.Type("clear; " + command + "\r")
@@ -114,7 +114,7 @@ func TestShellByTargetName(t *testing.T) {
 func TestWindowFollowsWithoutAKeystroke(t *testing.T) {
 	near, _ := twoNodes(t, testkit.Settings{"command": "/bin/bash --norc"})
 	x := testkit.NewTerminal(t, near.Etcha("shell", "debug", "myhost"), 80, 24)
-	x.Expect("# ")
+	x.Expect("#")
 	x.Type("trap 'stty size' WINCH; while :; do read -t 1 -n 1; done\r")
 	x.Expect("done")
 	for _, size := range []struct {
@@ -140,14 +140,18 @@ func TestFullScreenPrograms(t *testing.T) {
 	}
 	must(t, os.WriteFile(text, []byte(lines.String()), 0o644))
 	x := testkit.NewTerminal(t, near.Etcha("shell", "debug", "myhost"), 80, 24)
-	x.Expect("# ")
+	x.Expect("#")
 
+	prompt := func(after string) {
+		t.Helper()
+		x.ExpectScreen("the prompt after "+after, func(s string) bool { return strings.HasSuffix(s, "#") })
+	}
 	x.Type("vim -u NONE -N " + text + "\r")
 	x.Expect("line 23")
 	x.Type("G")
 	x.Expect("line 300")
 	x.Type("ochanged by vim\x1b:wq\r")
-	x.ExpectScreen("the prompt after vim", func(s string) bool { return strings.HasSuffix(s, "#") })
+	prompt("vim")
 	if b, err := os.ReadFile(text); err != nil || !strings.HasSuffix(string(b), "line 300\nchanged by vim\n") {
 		t.Errorf("vim did not write the file: %v", err)
 	}
@@ -159,11 +163,13 @@ func TestFullScreenPrograms(t *testing.T) {
 	x.Type("/line 250\r")
 	x.Expect("line 260")
 	x.Type("q")
+	prompt("less")
 
 	x.Type("clear; top -d 1\r")
 	x.Expect("load average")
 	x.Expect("PID")
 	x.Type("q")
+	prompt("top")
 
 	x.Type("clear; env -u TMUX tmux -f /dev/null -L etcha-e2e new -s e2e 'echo inside; exec bash --norc'\r")
 	x.Expect("inside")

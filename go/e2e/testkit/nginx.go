@@ -30,8 +30,12 @@ func Nginx(t testing.TB, backend string) string {
 	}
 	adapted := strings.Replace(string(shipped), "127.0.0.1:4000", backend, 1)
 	addr := FreeAddr(t, "127.0.0.1")
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;" // the folder is ours alone
+	}
 	main := fmt.Sprintf(`
-daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log info;
+%[4]s daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log info;
 events { worker_connections 512; }
 http {
   access_log off;
@@ -42,7 +46,7 @@ http {
     ssl_certificate %[1]s/cert.pem; ssl_certificate_key %[1]s/key.pem;
     include %[3]s;
   }
-}`, dir, addr, location)
+}`, dir, addr, location, user)
 	for name, text := range map[string]string{location: adapted, filepath.Join(dir, "nginx.conf"): main} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)

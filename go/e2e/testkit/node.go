@@ -158,7 +158,7 @@ func stderrOf(err error) string {
 
 // Etcha is a command of the program with this node's configuration.
 func (n *Node) Etcha(args ...string) *exec.Cmd {
-	cmd := exec.Command(n.bin, append([]string{"-c", n.Config}, args...)...)
+	cmd := exec.Command(n.bin, append([]string{"-c", n.Config, "-x", "cli_logLevel=warn"}, args...)...)
 	cmd.Env = n.env
 	cmd.Dir = n.Dir
 	return cmd
