@@ -88,6 +88,13 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	defer n.cond.Broadcast()
+	if claims.Shell.Op == wire.OpInput && claims.Shell.Offset != uint64(len(n.input)) {
+		at, room := uint64(len(n.input)), uint64(wire.InputWindow)
+		w.Header().Set("Content-Type", wire.TypeProblem)
+		w.WriteHeader(wire.CodeOffset.Status())
+		_ = json.NewEncoder(w).Encode(wire.Problem{Code: wire.CodeOffset, Offset: &at, Room: &room})
+		return
+	}
 	if claims.Shell.Op == wire.OpInput {
 		n.input = append(n.input, claims.Shell.Data...)
 		n.eof = n.eof || claims.Shell.EOF

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"etcha/go/config"
 	"etcha/go/logs"
@@ -40,9 +42,24 @@ func checkVerifyKey(text string) error {
 	return err
 }
 
+// loadConfig reads the configuration for use. A relative state folder is taken
+// from the working directory, once: the keeper's may be another.
+func (a *app) loadConfig(ctx context.Context) (*config.Loaded, error) {
+	loaded, err := config.Load(ctx, a.loadOptions())
+	if err != nil {
+		return nil, err
+	}
+	if dir := &loaded.Config.Run.StateDir; *dir != "" {
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return nil, fmt.Errorf("run.stateDir: %w", err)
+		}
+	}
+	return loaded, nil
+}
+
 // load reads the configuration and makes the log, which goes to stderr.
 func (a *app) load(ctx context.Context) (*settings, error) {
-	loaded, err := config.Load(ctx, a.loadOptions())
+	loaded, err := a.loadConfig(ctx)
 	if err != nil {
 		return nil, err
 	}

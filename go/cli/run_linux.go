@@ -66,7 +66,7 @@ func (a *app) runNode(ctx context.Context, asJSON bool) error {
 
 // reload reads the configuration again, from where it came.
 func (a *app) reload(ctx context.Context) (*config.Config, error) {
-	loaded, err := config.Load(ctx, a.loadOptions())
+	loaded, err := a.loadConfig(ctx)
 	if err != nil {
 		return nil, err
 	}

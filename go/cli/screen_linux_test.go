@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -19,6 +20,10 @@ import (
 // patience is how long a test waits for what must come. Nothing depends on how
 // long it takes.
 const patience = 60 * time.Second
+
+// afterExit is how long what a program wrote may take through the terminal once
+// it has ended.
+const afterExit = 5 * time.Second
 
 // screen is a program on a terminal, and what a person would see of it.
 type screen struct {
@@ -48,6 +53,7 @@ func onScreen(t *testing.T, cmd *exec.Cmd) *screen {
 	if err := pty.Setsize(master, &pty.Winsize{Cols: 80, Rows: 24}); err != nil {
 		t.Fatal(err)
 	}
+	master = wakeable(t, master)
 	s := &screen{
 		t: t, cmd: cmd, master: master, slave: slave, exited: make(chan struct{}), read: make(chan struct{}),
 		term: vt10x.New(vt10x.WithSize(80, 24), vt10x.WithWriter(io.Discard)),
@@ -71,13 +77,33 @@ func onScreen(t *testing.T, cmd *exec.Cmd) *screen {
 	go func() {
 		defer close(s.exited)
 		_ = cmd.Wait()
+		s.end(afterExit)
+	}()
+	t.Cleanup(s.close)
+	return s
+}
+
+// end makes waiting for what does not come fail after a while.
+func (s *screen) end(after time.Duration) *time.Timer {
+	return time.AfterFunc(after, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.ended = true
 		s.moved.Broadcast()
-	}()
-	t.Cleanup(s.close)
-	return s
+	})
+}
+
+// wakeable is f with a Close that wakes a Read.
+func wakeable(t *testing.T, f *os.File) *os.File {
+	t.Helper()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err == nil {
+		err = errors.Join(f.Close(), unix.SetNonblock(fd, true))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fd), "terminal")
 }
 
 func (s *screen) close() {
@@ -118,13 +144,7 @@ func (s *screen) modes() unix.Termios {
 // until waits for a condition on what was written and what is on the screen.
 func (s *screen) until(what string, ok func(written, shown string) bool) {
 	s.t.Helper()
-	late := time.AfterFunc(patience, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.ended = true
-		s.moved.Broadcast()
-	})
-	defer late.Stop()
+	defer s.end(patience).Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !ok(s.raw.String(), s.term.String()) {
@@ -139,6 +159,19 @@ func (s *screen) until(what string, ok func(written, shown string) bool) {
 func (s *screen) sees(text string) {
 	s.t.Helper()
 	s.until(text, func(written, _ string) bool { return strings.Contains(written, text) })
+}
+
+// seesLine waits for a line on the screen.
+func (s *screen) seesLine(line string) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("the line %q", line), func(_, shown string) bool {
+		for l := range strings.Lines(shown) {
+			if strings.TrimSpace(l) == line {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func (s *screen) types(text string) {

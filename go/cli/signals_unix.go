@@ -19,17 +19,18 @@ const orphanWait = 100 * time.Millisecond
 type signals struct {
 	ending chan os.Signal // the session is to end
 	window chan os.Signal // the window's size changed
-	job    chan os.Signal // stopped by the shell, or continued
+	job    chan os.Signal // continued after it was stopped
 }
 
-// catchSignals catches the signals of a session, those of job control where
-// there is a terminal to give back. One that the process was told to ignore
-// (nohup, a background job) stays ignored.
+// catchSignals catches the signals of a session, and where it has a terminal
+// those that change it. One that the process was told to ignore (nohup, a
+// background job) stays ignored. SIGTSTP is left alone: the runtime does not
+// give its default action back once it was caught.
 func catchSignals(terminal bool) *signals {
 	s := &signals{
 		ending: make(chan os.Signal, 2),
 		window: make(chan os.Signal, 1),
-		job:    make(chan os.Signal, 2),
+		job:    make(chan os.Signal, 1),
 	}
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(sig) {
@@ -38,7 +39,7 @@ func catchSignals(terminal bool) *signals {
 	}
 	if terminal {
 		signal.Notify(s.window, syscall.SIGWINCH)
-		signal.Notify(s.job, syscall.SIGTSTP, syscall.SIGCONT)
+		signal.Notify(s.job, syscall.SIGCONT)
 	}
 	return s
 }
@@ -53,13 +54,9 @@ func (s *signals) stop() {
 // and returns when it is continued. Only the whole group will do: a script or
 // etcha demo that waits for this process must give the terminal back too.
 func (s *signals) suspendProcess() {
-	signal.Stop(s.job)
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
-	defer func() {
-		signal.Stop(continued)
-		signal.Notify(s.job, syscall.SIGTSTP, syscall.SIGCONT)
-	}()
+	defer signal.Stop(continued)
 	if syscall.Kill(0, syscall.SIGTSTP) != nil {
 		return
 	}
@@ -69,9 +66,7 @@ func (s *signals) suspendProcess() {
 	}
 }
 
-func isSuspend(sig os.Signal) bool { return sig == syscall.SIGTSTP }
-
-// signalNumber and signalName are a signal's number and its name with "SIG".
+// signalNumber is a signal's number.
 func signalNumber(sig os.Signal) int {
 	n, _ := sig.(syscall.Signal)
 	return int(n)

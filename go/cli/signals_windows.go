@@ -56,8 +56,7 @@ func (s *signals) stop() {
 
 func (*signals) suspendProcess() {}
 
-func isSuspend(os.Signal) bool { return false }
-
+// signalNumber is a signal's number.
 func signalNumber(sig os.Signal) int {
 	n, _ := sig.(syscall.Signal)
 	return int(n)

@@ -20,12 +20,8 @@ func (r *remote) watch(done <-chan struct{}) {
 				r.giveUp()
 			}
 			r.finish(signalled(sig))
-		case sig := <-r.signals.job:
-			if isSuspend(sig) {
-				r.suspendNow()
-			} else {
-				r.back()
-			}
+		case <-r.signals.job:
+			r.back()
 		case back := <-r.suspend:
 			r.suspendNow()
 			close(back)

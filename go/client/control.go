@@ -54,7 +54,8 @@ func poke(c chan struct{}) {
 	}
 }
 
-// push queues an order. A resize replaces one that waits at the end.
+// push queues an order. A resize replaces one that stands at the end: when that
+// is under way already, this one follows it; else it was never sent.
 func (o *orders) push(n *order) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -65,7 +66,7 @@ func (o *orders) push(n *order) error {
 		return errTooMany
 	}
 	last := len(o.queue) - 1
-	if n.sh.Op == wire.OpResize && last >= 0 && o.queue[last].sh.Op == wire.OpResize && o.queue[last].sh.Seq == 0 {
+	if n.sh.Op == wire.OpResize && last >= 0 && o.queue[last].sh.Op == wire.OpResize {
 		o.queue[last] = n
 	} else {
 		o.queue = append(o.queue, n)

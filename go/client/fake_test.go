@@ -495,42 +495,75 @@ func (p *program) stream(r *http.Request, w *sse.Writer, info wire.Session) {
 }
 
 // collect writes what there is to tell, and reports whether that was the exit.
+// It does not write while it holds the lock: a client that does not read would
+// hold up the requests too.
 func (p *program) collect(r *http.Request, w *sse.Writer) (done bool) {
+	var frames []frame
+	var events []frame
+	add := func(name string, v any) {
+		data, _ := json.Marshal(v)
+		events = append(events, frame{name: name, raw: data})
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for {
-		some := false
-		for ; p.sent < len(p.out); p.sent++ {
-			f := p.out[p.sent]
-			_ = w.Output(f.name, f.end, f.raw)
-			some = true
-		}
+		frames = p.out[p.sent:len(p.out):len(p.out)]
+		p.sent = len(p.out)
 		for _, v := range p.notices {
-			data, _ := json.Marshal(v)
-			_ = w.Event(wire.EventNotice, sse.NoID, data)
-			some = true
+			add(wire.EventNotice, v)
 		}
 		p.notices = nil
 		// Room is told of when a quarter of the window came free.
 		if at := p.written(); !p.n.quiet && at-p.told >= p.n.room/4 {
 			p.told = at
-			data, _ := json.Marshal(wire.InputState{Offset: at, Room: p.limit() - p.accepted})
-			_ = w.Event(wire.EventInput, sse.NoID, data)
-			some = true
+			add(wire.EventInput, wire.InputState{Offset: at, Room: p.limit() - p.accepted})
 		}
-		if some {
-			return false
+		if len(frames) > 0 || len(events) > 0 || r.Context().Err() != nil {
+			break
 		}
 		if p.exit != nil {
-			data, _ := json.Marshal(p.exit)
-			_ = w.Event(wire.EventExit, sse.NoID, data)
-			return true
-		}
-		if r.Context().Err() != nil {
-			return false
+			add(wire.EventExit, p.exit)
+			done = true
+			break
 		}
 		p.cond.Wait()
 	}
+	p.mu.Unlock()
+	for _, f := range frames {
+		_ = w.Output(f.name, f.end, f.raw)
+	}
+	for _, e := range events {
+		_ = w.Event(e.name, sse.NoID, e.raw)
+	}
+	return done
+}
+
+// asked is how many requests of an operation there were.
+func (n *node) asked(op wire.Op) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.requests[op]
+}
+
+// questions is how often the node was asked who it is.
+func (n *node) questions() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.gets
+}
+
+// opens are the claims of the open requests.
+func (n *node) opens() []wire.Claims {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]wire.Claims(nil), n.opened...)
+}
+
+// applied are the control operations that were applied to the one session.
+func (n *node) applied() []wire.Shell {
+	p := n.only()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]wire.Shell(nil), p.ops...)
 }
 
 // only is the one session that was opened.

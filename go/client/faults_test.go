@@ -195,12 +195,17 @@ func TestLostAnswers(t *testing.T) {
 		out := newBuffer()
 		s := open(t, newClient(t, n.options()), wire.Shell{}, out, nil)
 		writePieces(t, s, "a", "b", "c", "d", "e")
+		for range 4 {
+			if err := s.Signal("USR1"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := s.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 		mustExit(t, s, exited)
-		if out.String() != "abcde" {
-			t.Errorf("output %q", out.String())
+		if out.String() != "abcde" || len(n.applied()) != 4 {
+			t.Errorf("output %q, operations %+v", out.String(), n.applied())
 		}
 	})
 }
@@ -223,8 +228,8 @@ func TestInputThatNeverGetsThrough(t *testing.T) {
 			if !errors.As(err, &loss) {
 				t.Fatalf("wait: %v", err)
 			}
-			if n.requests[wire.OpInput] > client.MaxTries+1 {
-				t.Errorf("%d tries", n.requests[wire.OpInput])
+			if n.asked(wire.OpInput) > client.MaxTries+1 {
+				t.Errorf("%d tries", n.asked(wire.OpInput))
 			}
 			if _, err := s.Write([]byte("y")); !errors.Is(err, client.ErrEnded) {
 				t.Errorf("write after the end: %v", err)

@@ -137,6 +137,23 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// Small room is not used up by small pieces while more is about to be told.
+func TestNoSmallPieces(t *testing.T) {
+	now := time.Unix(1_000, 0)
+	in := newInput(0)
+	in.limit, in.room = minPiece+10, 0
+	put(t, in, minPiece)
+	first := in.take(now)
+	put(t, in, minPiece)
+	if c := in.take(now); c != nil {
+		t.Fatalf("a piece of %d bytes while another is under way", len(c.data))
+	}
+	in.answered(first, wire.Answer{Offset: minPiece, Room: 10}, now)
+	if c := in.take(now); c == nil || len(c.data) != 10 {
+		t.Fatal("nothing is sent although nothing else is under way")
+	}
+}
+
 // After the end nothing is sent, whatever answers still come in.
 func TestInputAfterItsEnd(t *testing.T) {
 	now := time.Unix(1_000, 0)
@@ -176,6 +193,9 @@ func TestInputInvariants(t *testing.T) {
 			"take": func(*rapid.T) {
 				if c := in.take(now); c != nil {
 					flying = append(flying, c)
+					if c.end() > in.limit {
+						t.Fatalf("sent up to %d, the limit is %d", c.end(), in.limit)
+					}
 				}
 			},
 			"answer": func(t *rapid.T) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func TestOpenRequest(t *testing.T) {
 	if s.ID() != n.only().id || s.Info().User != "tester" || s.Info().Node != n.identity.ID() {
 		t.Errorf("session %+v", s.Info())
 	}
-	c := n.opened[0]
+	c := n.opens()[0]
 	sh.Op = wire.OpOpen
 	got, _ := json.Marshal(c.Shell)
 	want, _ := json.Marshal(sh)
@@ -87,8 +88,8 @@ func TestOpenRefused(t *testing.T) {
 			if code.Retryable() {
 				want += wire.TokenRetries
 			}
-			if n.requests[wire.OpOpen] != want {
-				t.Errorf("%d tries, want %d", n.requests[wire.OpOpen], want)
+			if n.asked(wire.OpOpen) != want {
+				t.Errorf("%d tries, want %d", n.asked(wire.OpOpen), want)
 			}
 		})
 	}
@@ -103,7 +104,7 @@ func TestOpenIsRetriedWithAFreshToken(t *testing.T) {
 			n.start(overHTTP2)
 			open(t, newClient(t, n.options()), wire.Shell{}, nil, nil)
 			seen := map[string]bool{}
-			for _, c := range n.opened {
+			for _, c := range n.opens() {
 				seen[c.ID] = true
 			}
 			if len(seen) != wire.TokenRetries+1 {
@@ -211,7 +212,7 @@ func TestOpenProof(t *testing.T) {
 			if errs.CodeOf(err) != client.CodeProof && !errors.As(err, &stream) {
 				t.Errorf("error %v", err)
 			}
-			if n.requests[wire.OpInput] != 0 {
+			if n.asked(wire.OpInput) != 0 {
 				t.Error("input was sent")
 			}
 		})
@@ -344,10 +345,48 @@ func TestClockCorrection(t *testing.T) {
 			if wrong := skew.Abs() > 2*time.Second; wrong != (len(events) == 1 && events[0].Kind == client.EventClock) || len(events) > 1 {
 				t.Errorf("events %+v", events)
 			}
-			if n.gets > 1 {
-				t.Errorf("the clock was asked %d times", n.gets)
+			if n.questions() > 1 {
+				t.Errorf("the clock was asked %d times", n.questions())
 			}
 		})
+	}
+}
+
+// Clocks that agree within the precision of the question stay as they are.
+func TestClockIsNotCorrectedByLittle(t *testing.T) {
+	n := newNode(t, cat)
+	n.fault = times(1, wire.OpOpen, refuse(wire.CodeExpired))
+	n.start(overHTTP2)
+	now := time.Unix(1_700_000_000, 0)
+	n.clock = func() time.Time { return now.Add(time.Second) }
+	o := n.options()
+	o.Now = func() time.Time { return now }
+	open(t, newClient(t, o), wire.Shell{}, nil, nil)
+	if opens := n.opens(); len(opens) != 2 || opens[1].IssuedAt != now.Unix() || n.questions() != 1 {
+		t.Errorf("signed by %+v", opens)
+	}
+}
+
+// The clock jumps during a session: requests under way together ask once.
+func TestClockJumps(t *testing.T) {
+	var jump atomic.Int64
+	n := newNode(t, cat).start(overHTTP2)
+	o, e := n.options(), &events{}
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(jump.Load())) }
+	o.Notify = e.add
+	out := newBuffer()
+	s := open(t, newClient(t, o), wire.Shell{}, out, nil)
+	jump.Store(int64(time.Hour))
+	writePieces(t, s, "a", "b", "c", "d", "e", "f")
+	out.waitFor(6)
+	if n.questions() != 1 || len(e.kinds()) != 1 {
+		t.Errorf("%d questions, events %v", n.questions(), e.kinds())
+	}
+	jump.Store(0)
+	writePieces(t, s, "g")
+	out.waitFor(7)
+	if out.String() != "abcdefg" || n.questions() != 2 || len(e.kinds()) != 2 {
+		t.Errorf("output %q, %d questions, events %v", out.String(), n.questions(), e.kinds())
 	}
 }
 

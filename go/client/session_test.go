@@ -129,8 +129,8 @@ func TestEcho(t *testing.T) {
 		if out.String() != "hello" {
 			t.Errorf("output %q", out.String())
 		}
-		if n.requests[wire.OpOpen] != 1 || n.gets != 0 {
-			t.Errorf("%d opens and %d questions for a pinned node, want one and none", n.requests[wire.OpOpen], n.gets)
+		if n.asked(wire.OpOpen) != 1 || n.questions() != 0 {
+			t.Errorf("%d opens and %d questions for a pinned node, want one and none", n.asked(wire.OpOpen), n.questions())
 		}
 	})
 }

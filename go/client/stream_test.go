@@ -128,7 +128,7 @@ func TestExit(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Errorf("close after the end: %v", err)
 		}
-		if n.requests[wire.OpClose] != 0 {
+		if n.asked(wire.OpClose) != 0 {
 			t.Error("a session that had ended was closed")
 		}
 	}
@@ -180,7 +180,7 @@ func TestWriterThatFails(t *testing.T) {
 	if _, err := s.Wait(); !errors.Is(err, broken) {
 		t.Errorf("wait: %v", err)
 	}
-	if n.requests[wire.OpClose] == 0 {
+	if n.asked(wire.OpClose) == 0 {
 		t.Error("the session goes on at the node")
 	}
 }
@@ -216,12 +216,12 @@ func TestResizeAndSignal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := n.only()
-	if len(p.ops) != 2+len(wire.Signals()) || p.ops[0].Cols != 100 || p.ops[1].Cols != 109 {
-		t.Fatalf("operations %+v", p.ops)
+	ops := n.applied()
+	if len(ops) != 2+len(wire.Signals()) || ops[0].Cols != 100 || ops[1].Cols != 109 {
+		t.Fatalf("operations %+v", ops)
 	}
 	for i, name := range wire.Signals() {
-		if op := p.ops[2+i]; op.Signal != name || op.Seq != uint64(3+i) {
+		if op := ops[2+i]; op.Signal != name || op.Seq != uint64(3+i) {
 			t.Errorf("operation %+v", op)
 		}
 	}
@@ -360,6 +360,9 @@ func TestCloseReleasesAWrite(t *testing.T) {
 		close(w.open)
 	})
 	all.Wait()
+	if w.b.Len() > wire.MaxFrame {
+		t.Errorf("%d bytes of output were written after the end", w.b.Len())
+	}
 }
 
 // The node forgets the session without a word: requests say so, and the client

@@ -7,17 +7,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ConnectOptions say which keeper a daemon wants.
 type ConnectOptions struct {
-	// StateDir is the node's state folder.
+	// StateDir is the node's state folder, absolute.
 	StateDir string
 	// Argv starts a keeper for StateDir where there is none: a program that
 	// calls [Main]. Its working directory is "/". nil: only find one.
@@ -33,10 +37,14 @@ type ConnectOptions struct {
 // [ErrNone] when there is none and none may be started, [ErrForeign] when it is
 // another user's, [ErrVersion] when it cannot be talked to, or what the keeper
 // itself said when it did not come up. Without an earlier end of the context it
-// takes at most 15 s.
+// takes at most 15 s. Descriptors that this process inherited are marked to be
+// closed in its children when a keeper is started.
 func Connect(ctx context.Context, o ConnectOptions) (*Keeper, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if !filepath.IsAbs(o.StateDir) { // a keeper that is started has another working directory
+		return nil, fmt.Errorf("%w: state folder %q is not absolute", ErrInvalid, o.StateDir)
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
@@ -140,6 +148,7 @@ func launch(ctx context.Context, o ConnectOptions) error {
 	if err != nil {
 		return errors.Join(err, write.Close())
 	}
+	withhold()
 	err = errors.Join(cmd.Start(), write.Close(), closeLog())
 	if err != nil {
 		return fmt.Errorf("start keeper: %w", err)
@@ -202,6 +211,24 @@ func command(o ConnectOptions, ready *os.File) (cmd *exec.Cmd, closeLog func() e
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd, closeLog, nil
 }
+
+// withhold keeps descriptors that this process was given by its own parent from
+// its children: a keeper that holds the end of a pipe keeps whoever waits for its
+// end. What Go opens is never passed on anyway.
+func withhold() {
+	if unix.CloseRange(firstOther, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	entries, _ := os.ReadDir("/proc/self/fd") // before Linux 5.11
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= firstOther {
+			unix.CloseOnExec(fd)
+		}
+	}
+}
+
+// firstOther is the first descriptor beyond stdin, stdout and stderr.
+const firstOther = 3
 
 // inherited are the variables that a keeper gets: its environment can be read
 // for as long as it lives, and it outlives what the others speak of.

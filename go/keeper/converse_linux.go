@@ -9,33 +9,29 @@ import (
 	"os"
 	"syscall"
 	"time"
-
-	"etcha/go/wire"
 )
 
-// converse serves one connection: hello, then requests about all sessions,
-// until it becomes a session's own by a start or an adoption.
-func (s *server) converse(l *link) {
+// converse serves a new connection: hello, then requests about all sessions,
+// until it ends or becomes a session's own by a start or an adoption.
+func (s *server) converse(l *link) *held {
 	if err := s.greet(l); err != nil {
 		s.log.Warn("connection was refused", "err", err)
-		return
+		return nil
 	}
 	for {
 		f, err := l.in.next()
 		if err != nil {
 			s.logBreak(err)
-			return
+			return nil
 		}
 		switch f.op {
 		case opStart:
-			s.start(l, f)
-			return
+			return s.start(l, f)
 		case opAdopt:
-			s.adopt(l, f)
-			return
+			return s.adopt(l, f)
 		case opShutdown:
 			s.shutdown(l, f.id)
-			return
+			return nil
 		case opList:
 			err = s.list(l, f)
 		default:
@@ -43,7 +39,7 @@ func (s *server) converse(l *link) {
 		}
 		if err != nil {
 			s.logBreak(err)
-			return
+			return nil
 		}
 	}
 }
@@ -109,30 +105,18 @@ func (s *server) shutdown(l *link, id uint32) {
 	s.leave()
 }
 
-// start starts a session and serves it.
-func (s *server) start(l *link, f frame) {
-	h, err := s.beginAside(f.body)
+// start starts a session for the daemon behind the connection.
+func (s *server) start(l *link, f frame) *held {
+	h, err := s.begin(f.body)
 	if err != nil {
 		_ = l.send(opAnswer, flagFailed, f.id, fail(err), nil)
-		return
+		return nil
 	}
 	if !s.hand(l, f.id, h) {
-		// Nobody has learnt of the session, so nobody would come back for it.
-		h.end(wire.ReasonClosed)
-		h.forget()
+		h.abandon()
+		return nil
 	}
-}
-
-// beginAside begins in a goroutine of its own: the stack that a start takes would
-// stay with this one, which serves the session to its end.
-func (s *server) beginAside(body []byte) (h *held, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h, err = s.begin(body)
-	}()
-	<-done
-	return h, err
+	return h
 }
 
 // begin starts the program of a request.
@@ -159,7 +143,7 @@ func (s *server) begin(body []byte) (*held, error) {
 }
 
 // adopt gives a session to the daemon behind the connection.
-func (s *server) adopt(l *link, f frame) {
+func (s *server) adopt(l *link, f frame) *held {
 	var b adoptBody
 	err := json.Unmarshal(f.body, &b)
 	if err != nil {
@@ -171,24 +155,36 @@ func (s *server) adopt(l *link, f frame) {
 	}
 	if err != nil {
 		_ = l.send(opAnswer, flagFailed, f.id, fail(err), nil)
-		return
+		return nil
 	}
-	s.hand(l, f.id, h)
+	if !s.hand(l, f.id, h) {
+		return nil
+	}
+	return h
 }
 
-// hand makes the connection the session's own until it breaks. It reports
-// whether the other side took the session over.
-func (s *server) hand(l *link, id uint32, h *held) (taken bool) {
+// hand attaches a session to the connection and tells so.
+func (s *server) hand(l *link, id uint32, h *held) bool {
 	if err := h.attach(l); err != nil {
 		_ = l.send(opAnswer, flagFailed, id, fail(err), nil)
-		return true // by somebody else
-	}
-	defer h.detach(l)
-	if err := h.introduce(l, id); err != nil {
-		s.logBreak(err)
 		return false
 	}
-	served, err := h.serve(l)
+	if err := h.introduce(l, id); err != nil {
+		s.logBreak(err)
+		h.detach(l)
+		return false
+	}
+	return true
+}
+
+// attend serves a session's daemon until the connection ends. A daemon that
+// starts a session sends a frame at once: if none comes, nobody has learnt of
+// the session, and nobody would come back for it.
+func (s *server) attend(l *link, h *held) {
+	err := h.serve(l)
 	s.logBreak(err)
-	return served > 0 // a daemon that starts a session sends a frame at once
+	untaken := h.detach(l)
+	if untaken {
+		h.abandon()
+	}
 }

@@ -28,9 +28,9 @@ const (
 	opAdopt    op = 5  // adoptBody, answered by Info; the connection becomes the session's
 	opInput    op = 6  // offset (8), data; flagEOF; no answer
 	opSpace    op = 7  // empty, no answer: what the keeper waits for may be there
-	opResize   op = 8  // resizeBody
-	opSignal   op = 9  // signalBody
-	opEnd      op = 10 // endBody; answered when the ending has begun
+	opResize   op = 8  // seq (8), columns (2), rows (2)
+	opSignal   op = 9  // seq (8), name
+	opEnd      op = 10 // reason; answered when the ending has begun
 	opForget   op = 11 // empty
 	opMeta     op = 12 // the new meta
 	opAttached op = 13 // empty; flagOn: somebody reads
@@ -100,6 +100,34 @@ func parseInput(body []byte) (offset uint64, data []byte, err error) {
 		return 0, nil, fmt.Errorf("%w: input of %d bytes", errFrame, len(body))
 	}
 	return binary.LittleEndian.Uint64(body), body[inputHeader:], nil
+}
+
+// appendResize writes a resize's body.
+func appendResize(b []byte, seq uint64, cols, rows uint16) []byte {
+	b = binary.LittleEndian.AppendUint64(b, seq)
+	return binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(b, cols), rows)
+}
+
+// parseResize reads it. What follows is of a newer daemon.
+func parseResize(body []byte) (seq uint64, cols, rows uint16, err error) {
+	if len(body) < 12 {
+		return 0, 0, 0, fmt.Errorf("%w: size of %d bytes", ErrInvalid, len(body))
+	}
+	le := binary.LittleEndian
+	return le.Uint64(body), le.Uint16(body[8:]), le.Uint16(body[10:]), nil
+}
+
+// appendSignal writes a signal's body.
+func appendSignal(b []byte, seq uint64, name string) []byte {
+	return append(binary.LittleEndian.AppendUint64(b, seq), name...)
+}
+
+// parseSignal reads it.
+func parseSignal(body []byte) (seq uint64, name string, err error) {
+	if len(body) < 8 {
+		return 0, "", fmt.Errorf("%w: signal of %d bytes", ErrInvalid, len(body))
+	}
+	return binary.LittleEndian.Uint64(body), string(body[8:]), nil
 }
 
 // frameReader splits a stream into frames. Small frames, all that an idle

@@ -75,6 +75,8 @@ func FuzzFrames(f *testing.F) {
 	stream = append(append(stream, appendHeader(nil, opStart, 0, 2, len(begin))...), begin...)
 	f.Add(stream)
 	f.Add(append(appendHeader(nil, opInput, flagEOF, 0, 9), "\x05\x00\x00\x00\x00\x00\x00\x00x"...))
+	f.Add(append(appendHeader(nil, opResize, 0, 2, 12), "\x05\x00\x00\x00\x00\x00\x00\x00\x50\x00\x18\x00"...))
+	f.Add(append(appendHeader(nil, opSignal, 0, 2, 11), "\x05\x00\x00\x00\x00\x00\x00\x00INT"...))
 	f.Add(append(appendHeader(nil, opAnswer, flagFailed, 3, 2), "{}"...))
 	f.Add(binary.LittleEndian.AppendUint32(nil, 1<<30))
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -109,6 +111,14 @@ func decodeAny(t *testing.T, f frame) {
 		}
 		if r, err := b.request(); err == nil && (strings.ContainsAny(r.ID, "/.\x00") || r.Window == 0 || r.Window > wire.MaxWindow) {
 			t.Fatalf("accepted %q, window %d", r.ID, r.Window)
+		}
+	case opResize:
+		if seq, cols, rows, err := parseResize(f.body); err == nil && !bytes.HasPrefix(f.body, appendResize(nil, seq, cols, rows)) {
+			t.Fatal("a resize is not what it was")
+		}
+	case opSignal:
+		if seq, name, err := parseSignal(f.body); err == nil && !bytes.Equal(f.body, appendSignal(nil, seq, name)) {
+			t.Fatal("a signal is not what it was")
 		}
 	case opAnswer:
 		if failed(f.body) == nil {

@@ -41,6 +41,7 @@ type held struct {
 	page     region
 	ctl      *control // nil: no daemon
 	attached bool     // somebody reads
+	taken    bool     // some daemon has sent a frame
 	armed    uint64   // control.armed of the last poke
 	unpoked  int      // bytes of output since the last poke
 
@@ -192,12 +193,13 @@ func (h *held) introduce(l *link, id uint32) error {
 	return h.page.closeFile()
 }
 
-// detach takes the session from a connection that has ended.
-func (h *held) detach(l *link) {
+// detach takes the session from a connection that has ended. It reports whether
+// no daemon ever said that it had taken the session over.
+func (h *held) detach(l *link) (untaken bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.link != l {
-		return
+		return false
 	}
 	h.syncAcked()
 	h.link, h.ctl, h.attached = nil, nil, false
@@ -208,6 +210,13 @@ func (h *held) detach(l *link) {
 	h.moved.Broadcast()
 	h.startResume()
 	h.free()
+	return !h.taken
+}
+
+// abandon ends a session that nobody knows of.
+func (h *held) abandon() {
+	h.end(wire.ReasonClosed)
+	h.forget()
 }
 
 // syncAcked takes over what the daemon acknowledged. The caller holds mu.

@@ -190,7 +190,7 @@ func TestKeeperChecksInput(t *testing.T) {
 		"much": func(s *Session) error {
 			for at := uint64(0); at <= 2*wire.InputWindow; at += wire.MaxInput {
 				if err := s.c.send(opInput, 0, 0, offset(at), make([]byte, wire.MaxInput)); err != nil {
-					return nil //nolint:nilerr // cut off before the last, as it should be
+					return nil // cut off before the last, as it should be
 				}
 			}
 			return nil

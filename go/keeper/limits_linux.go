@@ -47,7 +47,7 @@ const (
 	fillMax = 64 << 10
 	// pokeEvery is the output after which the daemon is woken although more is
 	// readable at once, bytes.
-	pokeEvery = 16 << 10
+	pokeEvery = 32 << 10
 	// pokeBelow is the size of a read below which the daemon is woken at once.
 	pokeBelow = 1 << 10
 	// drainMax is the output read at most after the program's end, bytes: more
@@ -91,6 +91,6 @@ const (
 	gcPercent = 25
 	// logMax is the size above which a keeper's log is renamed at its start, bytes.
 	logMax = 1 << 20
-	// openFiles is how many descriptors a keeper asks for.
-	openFiles = 64 << 10
+	// openFiles is how many descriptors wire.MaxSessions and their starts need.
+	openFiles = 6 * wire.MaxSessions
 )

@@ -18,7 +18,7 @@ import (
 
 // Options are of the keeper process.
 type Options struct {
-	StateDir string       // holds the socket, the lock and the log
+	StateDir string       // absolute; holds the socket, the lock and the log
 	Log      *slog.Logger // nil: none
 	Cgroup   string       // "auto" or "": a cgroup per session where one can be made; "off": none
 	// Linger is how long a keeper without sessions and daemons stays; 0: 2 s.
@@ -50,7 +50,7 @@ func Main(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	raiseOpenFiles(s.log)
+	warnOpenFiles(s.log)
 	reaping, done := context.WithCancel(context.Background())
 	reaped := make(chan struct{})
 	go func() {
@@ -72,24 +72,13 @@ func deafen() (undo func()) {
 	return func() { signal.Stop(ch) }
 }
 
-// raiseOpenFiles asks for descriptors for many sessions. Where that is refused
-// sessions fail one by one at the limit.
-func raiseOpenFiles(log *slog.Logger) {
+// warnOpenFiles says so when sessions will fail for want of descriptors before
+// their own limit is reached. The soft limit is raised by the Go runtime, which
+// gives programs the original back; the hard one is the administrator's.
+func warnOpenFiles(log *slog.Logger) {
 	var now unix.Rlimit
-	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &now); err != nil {
-		log.Warn("limit of open files is unknown", "err", err)
-		return
-	}
-	want := unix.Rlimit{Cur: openFiles, Max: max(now.Max, openFiles)}
-	if now.Cur >= want.Cur {
-		return
-	}
-	if unix.Prlimit(0, unix.RLIMIT_NOFILE, &want, nil) == nil {
-		return
-	}
-	want = unix.Rlimit{Cur: now.Max, Max: now.Max}
-	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &want, nil); err != nil {
-		log.Warn("limit of open files stays low", "err", err)
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &now); err == nil && now.Cur < openFiles {
+		log.Warn("the limit of open files is low", "limit", now.Cur, "wanted", openFiles)
 	}
 }
 

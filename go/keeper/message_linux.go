@@ -79,21 +79,6 @@ type listAnswer struct {
 	More     bool   `json:"more"`
 }
 
-type resizeBody struct {
-	Seq  uint64 `json:"seq"`
-	Cols uint16 `json:"cols"`
-	Rows uint16 `json:"rows"`
-}
-
-type signalBody struct {
-	Seq  uint64 `json:"seq"`
-	Name string `json:"name"`
-}
-
-type endBody struct {
-	Reason wire.ExitReason `json:"reason"`
-}
-
 // body makes the message of a request.
 func (r *StartRequest) body() *startBody {
 	return &startBody{

@@ -16,7 +16,7 @@ import (
 const roleDaemon = "daemon-under-test"
 
 func daemonMain(args []string) int {
-	roles := map[string]func(...string) error{"flow": flowRole, "peek": peekRole, "fake": fakeRole}
+	roles := map[string]func(...string) error{"flow": flowRole, "peek": peekRole, "fake": fakeRole, "launch": launchRole}
 	if err := roles[args[0]](args[1:]...); err != nil {
 		fmt.Println(err)
 		return 1
@@ -87,4 +87,14 @@ func fakeRole(args ...string) error {
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return ln.Close()
+}
+
+// launchRole starts a keeper and leaves.
+func launchRole(args ...string) error {
+	k, err := Connect(context.Background(), ConnectOptions{StateDir: args[0], Argv: keeperArgv(args[0])})
+	if err != nil {
+		return err
+	}
+	fmt.Println("keeper", k.c.pid)
+	return k.Close()
 }

@@ -1,24 +1,27 @@
 package keeper
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"etcha/go/wire"
 )
 
-// serve handles the frames of the session's daemon until its connection ends,
-// and counts them. Nothing here waits for the program.
-func (h *held) serve(l *link) (served int, err error) {
-	for ; ; served++ {
-		f, err := l.in.next()
-		if err != nil {
-			return served, err
-		}
-		if err := h.handle(l, f); err != nil {
-			return served, err
+// serve handles the frames of the session's daemon until its connection ends.
+// Nothing here waits for the program.
+func (h *held) serve(l *link) error {
+	f, err := l.in.next()
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.taken = true
+	h.mu.Unlock()
+	for err == nil {
+		if err = h.handle(l, f); err == nil {
+			f, err = l.in.next()
 		}
 	}
+	return err
 }
 
 // handle applies one frame. An error breaks the connection: the daemon did what
@@ -34,6 +37,9 @@ func (h *held) handle(l *link, f frame) error {
 		return nil
 	}
 	if err := h.control(f); err != nil {
+		if f.id == 0 {
+			return nil
+		}
 		return l.send(opAnswer, flagFailed, f.id, fail(fmt.Errorf("session %q: %w", h.id, err)), nil)
 	}
 	return l.send(opAnswer, 0, f.id, nil, nil)
@@ -59,35 +65,29 @@ func (h *held) takeInput(f frame) error {
 func (h *held) control(f frame) error {
 	switch f.op {
 	case opResize:
-		var b resizeBody
-		if err := json.Unmarshal(f.body, &b); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		seq, cols, rows, err := parseResize(f.body)
+		if err != nil {
+			return err
 		}
-		return h.resize(b)
+		h.resize(seq, cols, rows)
 	case opSignal:
-		var b signalBody
-		if err := json.Unmarshal(f.body, &b); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		seq, name, err := parseSignal(f.body)
+		if err != nil {
+			return err
 		}
-		return h.signal(b)
+		return h.signal(seq, name)
 	case opEnd:
-		var b endBody
-		if err := json.Unmarshal(f.body, &b); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-		h.end(b.Reason)
-		return nil
+		h.end(wire.ExitReason(f.body))
 	case opForget:
 		return h.forgetExited()
 	case opMeta:
 		h.setMeta(f.body)
-		return nil
 	case opAttached:
 		h.setAttached(f.flags&flagOn != 0)
-		return nil
 	default:
 		return fmt.Errorf("%w: op %d", ErrInvalid, f.op)
 	}
+	return nil
 }
 
 // next reports whether a control operation is new, and counts it.
@@ -103,26 +103,25 @@ func (h *held) next(seq uint64) bool {
 }
 
 // resize sets the terminal's size. Without a terminal there is nothing to do.
-func (h *held) resize(b resizeBody) error {
-	if !h.next(b.Seq) || !h.terminal {
-		return nil
+func (h *held) resize(seq uint64, cols, rows uint16) {
+	if !h.next(seq) || !h.terminal {
+		return
 	}
-	if err := h.proc.Resize(b.Cols, b.Rows); err != nil {
+	if err := h.proc.Resize(cols, rows); err != nil {
 		h.s.log.Debug("terminal was not resized", "session", h.id, "err", err)
 	}
-	return nil
 }
 
 // signal sends a signal to the foreground. A program that has ended meanwhile
 // is no error.
-func (h *held) signal(b signalBody) error {
-	if !wire.KnownSignal(b.Name) {
-		return fmt.Errorf("%w: signal %q", ErrInvalid, b.Name)
+func (h *held) signal(seq uint64, name string) error {
+	if !wire.KnownSignal(name) {
+		return fmt.Errorf("%w: signal %q", ErrInvalid, name)
 	}
-	if !h.next(b.Seq) {
+	if !h.next(seq) {
 		return nil
 	}
-	if err := h.proc.Signal(b.Name); err != nil {
+	if err := h.proc.Signal(name); err != nil {
 		h.s.log.Debug("signal was not sent", "session", h.id, "err", err)
 	}
 	return nil

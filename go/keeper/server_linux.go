@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -57,6 +58,9 @@ func newServer(o Options, parent *pty.Parent) (*server, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if !filepath.IsAbs(s.dir) {
+		return nil, fmt.Errorf("%w: state folder %q is not absolute", ErrInvalid, s.dir)
 	}
 	var err error
 	if s.lock, err = lockFolder(s.dir); err != nil {
@@ -159,8 +163,17 @@ func (s *server) welcome(conn *net.UnixConn) {
 		l.close()
 		return
 	}
-	defer s.exit(l)
-	s.converse(l)
+	h := s.converse(l)
+	if h == nil {
+		s.exit(l)
+		return
+	}
+	// A goroutine of its own: the stack that was needed up to here would stay
+	// for the session's life.
+	s.wg.Go(func() {
+		defer s.exit(l)
+		s.attend(l, h)
+	})
 }
 
 // enter registers a connection, unless the keeper leaves.

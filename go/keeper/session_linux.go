@@ -283,18 +283,18 @@ func (s *Session) wantRoom(st State, n int, err error) {
 // Resize sets the terminal's size, if seq is above that of every earlier control
 // operation.
 func (s *Session) Resize(ctx context.Context, seq uint64, cols, rows uint16) (State, error) {
-	return s.control(ctx, "resize", opResize, resizeBody{Seq: seq, Cols: cols, Rows: rows})
+	return s.control(ctx, "resize", opResize, appendResize(nil, seq, cols, rows))
 }
 
 // Signal sends a signal, one of [wire.Signals], to the foreground process group,
 // if seq is above that of every earlier control operation.
 func (s *Session) Signal(ctx context.Context, seq uint64, name string) (State, error) {
-	return s.control(ctx, "signal", opSignal, signalBody{Seq: seq, Name: name})
+	return s.control(ctx, "signal", opSignal, appendSignal(nil, seq, name))
 }
 
 // control sends a request about the session.
-func (s *Session) control(ctx context.Context, what string, o op, message any) (State, error) {
-	if _, err := s.c.callJSON(ctx, o, message); err != nil {
+func (s *Session) control(ctx context.Context, what string, o op, body []byte) (State, error) {
+	if _, err := s.c.call(ctx, o, 0, body); err != nil {
 		return s.State(), fmt.Errorf("%s session %q: %w", what, s.info.ID, err)
 	}
 	return s.State(), nil
@@ -333,7 +333,7 @@ func (s *Session) SetMeta(ctx context.Context, meta []byte) error {
 // counts if the program has not ended by itself. When the context ends first
 // the ending goes on.
 func (s *Session) End(ctx context.Context, reason wire.ExitReason) error {
-	_, err := s.c.callJSON(ctx, opEnd, endBody{Reason: reason})
+	_, err := s.c.call(ctx, opEnd, 0, []byte(reason))
 	if err == nil {
 		select {
 		case <-s.over:

@@ -1,6 +1,7 @@
 package pty
 
 import (
+	"bytes"
 	"os"
 	"slices"
 
@@ -29,8 +30,17 @@ func newClosure(p *Process) *closure {
 	return &closure{p: p, seen: map[procKey]bool{}}
 }
 
-// live lists the members that have not ended.
+// live lists the members that have not ended. It looks twice before it finds
+// none: what is forked while the list is read may be where that was read already.
 func (c *closure) live() ([]proc, error) {
+	live, err := c.scan()
+	if err == nil && len(live) == 0 {
+		live, err = c.scan()
+	}
+	return live, err
+}
+
+func (c *closure) scan() ([]proc, error) {
 	procs, err := readProcs()
 	if err != nil {
 		return nil, err
@@ -155,26 +165,35 @@ func (v *view) foreign() map[int]bool {
 	return foreign
 }
 
-// strays lists orphans without the marks of another session, when this is the
-// only one they can have come from: the others have a cgroup. To process 1 comes
-// what was left behind elsewhere, too.
+// strays lists orphans without a mark, when this is the only session that they
+// can have come from: the others have a cgroup. Not where some were allowed to
+// stay, nor in process 1, which gets what was left behind elsewhere, too.
 func (v *view) strays() []proc {
 	contained := func(o *Process) bool { return o.group != nil }
-	if !v.orphans || v.self == 1 || contained(v.p) || !allOf(v.others, contained) {
+	if !v.orphans || v.self == 1 || contained(v.p) || v.p.parent.spared.Load() {
+		return nil
+	}
+	if slices.ContainsFunc(v.others, func(o *Process) bool { return !contained(o) }) {
 		return nil
 	}
 	var out []proc
 	for _, p := range v.procs {
-		orphan := p.ppid == v.self && p.sid != v.sid
-		if orphan && allOf(v.others, func(o *Process) bool { return !o.group.has(p.pid) }) {
+		if p.ppid == v.self && p.sid != v.sid && stayed(p.pid) {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-func allOf(list []*Process, f func(*Process) bool) bool {
-	return !slices.ContainsFunc(list, func(p *Process) bool { return !f(p) })
+// stayed reports whether a process of a session without a cgroup is where it
+// began: in this process's, and not in that of another session or manager.
+func stayed(pid int) bool {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return true // a kernel without
+	}
+	its, err := os.ReadFile(procFile(pid, "cgroup"))
+	return err == nil && (bytes.Equal(own, its) || loginScope(pid))
 }
 
 // selection grows from marked processes to their sessions and descendants.

@@ -15,19 +15,15 @@ type contained struct {
 // live looks through all processes the first time and when all seem to have
 // ended, and in between only at those it knows.
 func (c *contained) live() ([]proc, error) {
-	if !c.looked {
-		if err := c.look(); err != nil {
-			return nil, err
+	if c.looked {
+		if live, err := c.known(); err != nil || len(live) > 0 {
+			return live, err
 		}
-		c.looked = true
-	}
-	live, err := c.known()
-	if err != nil || len(live) > 0 {
-		return live, err
 	}
 	if err := c.look(); err != nil {
 		return nil, err
 	}
+	c.looked = true
 	return c.known()
 }
 
@@ -45,7 +41,7 @@ func (c *contained) known() ([]proc, error) {
 }
 
 func (c *contained) look() error {
-	all, err := c.closure.live()
+	all, err := c.closure.scan()
 	if err != nil {
 		return err
 	}

@@ -60,30 +60,50 @@ func (p *Process) Close() error {
 	p.closeOnce.Do(func() {
 		p.end.hurry()
 		_, err := p.End(context.Background(), 0)
-		p.free()
-		p.io.close()
-		if p.group != nil {
-			err = errors.Join(err, p.group.remove())
-		}
-		p.closeErr = err
+		p.closeErr = errors.Join(err, p.release())
 	})
 	return p.closeErr
 }
 
+// ErrRunning means that a program has not ended.
+var ErrRunning = errors.New("the program is running")
+
+// Release is Close for a session whose program has ended and whose other
+// processes may stay. They are not looked for any more. What is in the session's
+// cgroup must have been moved before; else the group stays and that is an error.
+func (p *Process) Release() error {
+	if !p.ended() {
+		return ErrRunning
+	}
+	p.end.begin.Do(func() { close(p.end.over) })
+	p.closeOnce.Do(func() {
+		if p.group == nil {
+			live, err := newClosure(p).live()
+			p.parent.spared.CompareAndSwap(false, err != nil || len(live) > 0)
+		}
+		p.closeErr = p.release()
+	})
+	return p.closeErr
+}
+
+// release lets go of everything but the processes.
+func (p *Process) release() error {
+	p.free()
+	p.io.close()
+	if p.group == nil {
+		return nil
+	}
+	return p.group.remove()
+}
+
 // free lets the leader be reaped, now or whenever it ends.
-func (p *Process) free() { p.freeOnce.Do(func() { close(p.release) }) }
+func (p *Process) free() { p.freeOnce.Do(func() { close(p.mayReap) }) }
 
 func (p *Process) tearDown(ctx context.Context, grace time.Duration) (survivors int, err error) {
 	t := teardown{set: p.set(), leader: p, counted: map[procKey]bool{}, counting: p.ended}
-	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGTERM} {
-		if grace <= 0 || ctx.Err() != nil {
-			break
-		}
-		if t.step(ctx, sig, grace) {
-			break
-		}
+	if !t.ask(ctx, grace) {
+		err = t.kill()
 	}
-	err = t.kill()
 	if err == nil {
 		p.free()
 		<-p.reaped
@@ -131,11 +151,27 @@ type teardown struct {
 	counting func() bool      // whether what is signalled now is one
 }
 
+// ask sends what processes may answer by ending, and reports whether all did.
+func (t *teardown) ask(ctx context.Context, grace time.Duration) (gone bool) {
+	for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGTERM} {
+		if grace <= 0 || ctx.Err() != nil {
+			return false
+		}
+		if t.step(ctx, sig, grace) {
+			return true
+		}
+	}
+	return false
+}
+
 // step sends one signal to all, and CONT so that it reaches stopped ones, and
 // reports whether all went within the time.
 func (t *teardown) step(ctx context.Context, sig unix.Signal, wait time.Duration) (gone bool) {
 	// What cannot be listed now is looked for again, and at the latest by kill.
-	live, _ := t.live()
+	live, err := t.live()
+	if err == nil && len(live) == 0 {
+		return true
+	}
 	t.count(live)
 	t.signal(live, sig)
 	t.signal(live, unix.SIGCONT)

@@ -265,6 +265,76 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	}
 }
 
+// What a source lets stay is not ended by its release, nor with a session that
+// ends later.
+func TestRelease(t *testing.T) {
+	for _, contained := range []bool{false, true} {
+		parent := unaudited(reaper(t))
+		s := shell(escapes()[6].script + "\nread x")
+		kept := &group{}
+		if contained {
+			cgroup := needCgroup(t)
+			s.Cgroup, kept.dir = cgroup, filepath.Join(cgroup, "etcha-kept-"+s.Session)
+			if err := os.Mkdir(kept.dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _, _ = kept.clear() })
+		}
+		p := startBy(t, parent, s)
+		pid := linesOf(t, p.Output()).pid()
+		dead := watch(t, pid)
+		if err := p.Release(); !errors.Is(err, ErrRunning) {
+			t.Errorf("while it runs: %v", err)
+		}
+		input(t, p, "\n")
+		await(t, p)
+		if contained {
+			eventually(t, "all are moved", func() bool { // what is forked meanwhile, too
+				live, err := p.group.live()
+				for _, c := range live {
+					_ = kept.add(c.pid)
+				}
+				return err == nil && len(live) == 0
+			})
+		}
+		released(t, parent, p)
+		later := startBy(t, parent, newSpec("/bin/cat"))
+		if _, err := later.End(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if dead() {
+			t.Fatal("it was ended")
+		}
+		if contained {
+			if _, err := kept.clear(); err != nil {
+				t.Error(err)
+			}
+		} else if group, err := unix.Getpgid(pid); err != nil || unix.Kill(-group, unix.SIGKILL) != nil {
+			t.Errorf("kill group %d: %v", group, err)
+		}
+		noChildren(t, parent)
+	}
+}
+
+func released(t *testing.T, parent *Parent, p *Process) {
+	t.Helper()
+	for range 2 {
+		if err := p.Release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := p.End(context.Background(), 0); n != 0 || err != nil {
+		t.Errorf("end: %d, %v", n, err)
+	}
+	<-p.reaped
+	if len(parent.others(nil)) != 0 {
+		t.Error("the leader is still known")
+	}
+	if _, err := p.Output().Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("read: %v", err)
+	}
+}
+
 // Exit statuses are never mixed up with those of orphans, at any speed.
 func TestStatusesAreNotStolen(t *testing.T) {
 	parent := reaper(t)

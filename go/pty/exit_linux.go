@@ -72,7 +72,7 @@ func (p *Process) wait(pidfd *os.File) {
 	defer close(p.reaped)
 	p.exit = awaitExit(p.pid, pidfd)
 	close(p.done)
-	<-p.release
+	<-p.mayReap
 	p.mu.Lock()
 	p.gone = true
 	p.mu.Unlock()

@@ -27,6 +27,8 @@ type Parent struct {
 	poke    chan struct{} // a leader was reaped, what hid behind it may be too
 	reaping atomic.Int32  // ReapOrphans runs: each child that is no leader is an orphan
 
+	spared atomic.Bool // processes of a session without a cgroup were released
+
 	audit bool // use audit sessions
 }
 

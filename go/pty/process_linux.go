@@ -25,7 +25,7 @@ type Process struct {
 
 	done    chan struct{} // the leader has ended
 	exit    Exit          // valid after done
-	release chan struct{} // the leader may be reaped
+	mayReap chan struct{} // the leader may be reaped
 	reaped  chan struct{} // it was
 
 	mu   sync.Mutex
@@ -135,15 +135,17 @@ func (p *Process) Signal(name string) error {
 	default:
 	}
 	sig := signals[i]
-	if p.terminal && p.signalForeground(sig) {
-		return nil
+	if p.terminal {
+		if err := p.signalForeground(sig); !errors.Is(err, unix.ESRCH) {
+			return os.NewSyscallError("kill", err)
+		}
 	}
 	return p.signalLeader(-p.pid, sig)
 }
 
-// signalForeground reports whether the signal was delivered.
-func (p *Process) signalForeground(sig unix.Signal) bool {
-	err := control(p.io.out, func(fd int) error {
+// signalForeground is ESRCH when nobody is in the foreground.
+func (p *Process) signalForeground(sig unix.Signal) error {
+	return control(p.io.out, func(fd int) error {
 		n, err := unix.IoctlGetUint32(fd, unix.TIOCGPGRP)
 		group := int(int32(n))
 		if err != nil || group <= 1 || errors.Is(unix.Kill(-group, 0), unix.ESRCH) {
@@ -158,7 +160,6 @@ func (p *Process) signalForeground(sig unix.Signal) bool {
 		}
 		return unix.Kill(-group, sig)
 	})
-	return err == nil
 }
 
 // signalLeader sends a signal to the leader (pid) or its group (-pid), while

@@ -110,7 +110,7 @@ func (l *launch) fork(parent *Parent) (*Process, *os.File, error) {
 	proc := &Process{
 		parent: parent, pid: pid, session: l.spec.Session, terminal: l.spec.Terminal,
 		io: l.streams, group: l.group, audit: noAudit,
-		done: make(chan struct{}), release: make(chan struct{}), reaped: make(chan struct{}),
+		done: make(chan struct{}), mayReap: make(chan struct{}), reaped: make(chan struct{}),
 		end: newEnding(),
 	}
 	if self, err := readProc(pid); err == nil {

@@ -38,9 +38,6 @@ type Status struct {
 	Draining bool      `json:"draining"` // it is about to stop
 }
 
-// Uptime is how long the daemon has been running at now.
-func (s Status) Uptime(now time.Time) time.Duration { return now.Sub(s.Started) }
-
 // stopAnswer is what the daemon says last when it was told to stop.
 type stopAnswer struct {
 	Error string `json:"error,omitempty"` // what went wrong while it stopped

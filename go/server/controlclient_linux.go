@@ -18,14 +18,14 @@ import (
 	"etcha/go/wire"
 )
 
-// lockPoll is how often the daemon's lock is looked at while it goes away.
+// lockPoll is how often a lock is looked at while its owner goes away.
 const lockPoll = 10 * time.Millisecond
 
 // ErrNotRunning means that no daemon answers for a state folder.
 var ErrNotRunning = errors.New("no node is running")
 
 // StopNode ends the daemon of stateDir, all its sessions with a notice to their
-// users, and the keeper. It returns when the daemon has let go of the folder.
+// users, and the keeper. It returns when both processes have let go of the folder.
 // Where only the keeper is left, it and the sessions are ended.
 // Errors: [ErrNotRunning], the context's, or what went wrong as the node stopped.
 func StopNode(ctx context.Context, stateDir string) error {
@@ -33,18 +33,18 @@ func StopNode(ctx context.Context, stateDir string) error {
 	err := callControl(ctx, stateDir, http.MethodPost, pathStop, &a)
 	if errors.Is(err, ErrNotRunning) {
 		err = stopKeeper(ctx, stateDir, err)
-		if err == nil {
-			return nil
-		}
+	}
+	if err == nil {
+		err = awaitUnlock(ctx, stateDir, lockName)
+	}
+	if err == nil && a.Error != "" {
+		err = fmt.Errorf("it has stopped, but: %s", a.Error)
+	}
+	if err == nil {
+		err = awaitUnlock(ctx, stateDir, keeperLock)
 	}
 	if err != nil {
 		return fmt.Errorf("stop the node: %w", err)
-	}
-	if err := awaitUnlock(ctx, stateDir); err != nil {
-		return fmt.Errorf("stop the node: %w", err)
-	}
-	if a.Error != "" {
-		return fmt.Errorf("the node stopped, but: %s", a.Error)
 	}
 	return nil
 }
@@ -106,7 +106,11 @@ func dialControl(ctx context.Context, socket string) (net.Conn, error) {
 func explainDial(err error, stateDir string) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return &errs.Error{Text: ErrNotRunning.Error() + " with the state folder " + stateDir, Hint: "give the node's configuration with -c, or its folder with -x run_stateDir=PATH", Err: notRunning{}}
+		return &errs.Error{
+			Text: ErrNotRunning.Error() + " with the state folder " + stateDir,
+			Hint: "give the node's configuration with -c, or its folder with -x run_stateDir=PATH",
+			Err:  notRunning{},
+		}
 	case errors.Is(err, fs.ErrPermission):
 		return &errs.Error{Text: "the node of " + stateDir + " answers only the user that runs it and root", Err: err}
 	default:
@@ -120,12 +124,12 @@ type notRunning struct{}
 func (notRunning) Error() string   { return "nothing answers on its control socket" }
 func (notRunning) Is(e error) bool { return e == ErrNotRunning }
 
-// awaitUnlock waits until no daemon holds the folder.
-func awaitUnlock(ctx context.Context, stateDir string) error {
+// awaitUnlock waits until nobody holds a lock of the folder.
+func awaitUnlock(ctx context.Context, stateDir, name string) error {
 	t := time.NewTicker(lockPoll)
 	defer t.Stop()
 	for {
-		held, err := locked(stateDir)
+		held, err := locked(stateDir, name)
 		if err != nil || !held {
 			return err
 		}

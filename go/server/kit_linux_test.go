@@ -29,7 +29,8 @@ const patience = time.Minute
 
 // testNode is a node that runs in the test's process, with a keeper that does not.
 type testNode struct {
-	t      *testing.T
+	t      testing.TB
+	keeper string // the program that is started as one
 	config *config.Config
 	info   NodeInfo
 	log    *logBuffer
@@ -39,6 +40,7 @@ type testNode struct {
 
 	file  atomic.Pointer[config.Config] // what a reload reads; nil: it is broken
 	reads atomic.Int64                  // reloads so far
+	level atomic.Pointer[string]        // what the log level was set to
 	clock testClock
 	slow  time.Duration // for one write of a stream; 0: as in earnest
 	leave context.CancelFunc
@@ -79,15 +81,23 @@ func newPrivate(t testing.TB, kind, id string) token.PrivateKey {
 }
 
 // newNode starts a node whose configuration is changed by each of changes.
-func newNode(t *testing.T, changes ...func(*config.Config)) *testNode {
+func newNode(t testing.TB, changes ...func(*config.Config)) *testNode {
 	t.Helper()
 	n := &testNode{
-		t: t, log: &logBuffer{}, alice: newPrivate(t, "ed25519", "alice"), bob: newPrivate(t, "ecp256", "bob"),
+		keeper: "/proc/self/exe", t: t, log: &logBuffer{}, alice: newPrivate(t, "ed25519", "alice"), bob: newPrivate(t, "ecp256", "bob"),
 	}
 	n.config = newConfig(t, t.TempDir(), n.alice, n.bob)
 	for _, change := range changes {
 		change(n.config)
 	}
+	n.connect()
+	n.start()
+	t.Cleanup(n.cleanup)
+	return n
+}
+
+// connect makes clients for both versions of HTTP.
+func (n *testNode) connect() {
 	tr := func(protocol string) *http.Client {
 		tr := &http.Transport{
 			TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}},
@@ -96,22 +106,20 @@ func newNode(t *testing.T, changes ...func(*config.Config)) *testNode {
 		tr.Protocols = new(http.Protocols)
 		tr.Protocols.SetHTTP1(protocol == "http/1.1")
 		tr.Protocols.SetHTTP2(protocol == "h2")
-		t.Cleanup(tr.CloseIdleConnections)
+		n.t.Cleanup(tr.CloseIdleConnections)
 		return &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	n.h1, n.h2 = tr("http/1.1"), tr("h2")
-	n.start()
-	t.Cleanup(n.cleanup)
-	return n
 }
 
 func (n *testNode) options(ready func(NodeInfo)) Options {
 	return Options{
 		Config: n.config, Version: "test", Ready: ready,
-		Log:        slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		KeeperArgv: []string{"/proc/self/exe", asKeeper, n.config.Run.StateDir},
-		Now:        n.clock.now,
-		writeTime:  n.slow,
+		Log:         slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		KeeperArgv:  []string{n.keeper, asKeeper, n.config.Run.StateDir},
+		Now:         n.clock.now,
+		writeTime:   n.slow,
+		SetLogLevel: func(level string) error { n.level.Store(&level); return nil },
 		Reload: func(context.Context) (*config.Config, error) {
 			defer n.reads.Add(1)
 			if c := n.file.Load(); c != nil {
@@ -158,15 +166,20 @@ func (n *testNode) cleanup() {
 	if n.t.Failed() {
 		n.t.Logf("log:\n%s", n.log)
 	}
+	dir := n.config.Run.StateDir
+	if err := StopNode(context.Background(), dir); err != nil && !(n.ended == nil && errors.Is(err, ErrNotRunning)) {
+		n.t.Errorf("stop: %v", err)
+		n.leave()
+	}
 	if n.ended != nil {
-		if err := StopNode(context.Background(), n.config.Run.StateDir); err != nil {
-			n.t.Errorf("stop: %v", err)
-			n.leave()
-		}
 		if err := n.wait(); err != nil {
 			n.t.Errorf("the node ended with %v", err)
 		}
 	}
+	eventually(n.t, "the keeper is gone", func() bool {
+		held, err := locked(dir, keeperLock)
+		return err == nil && !held
+	})
 	n.leave()
 	if strings.Contains(n.log.String(), "panicked") {
 		n.t.Errorf("a handler panicked:\n%s", n.log)
@@ -262,7 +275,6 @@ type stream struct {
 	events *sse.Reader
 	body   io.Closer
 	header http.Header
-	seq    uint64
 }
 
 // open opens a session with a command, or the source's shell when it is empty.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -137,6 +138,71 @@ func TestReloadByItself(t *testing.T) {
 	}
 }
 
+// A reload switches reloading by itself on and off, and sets the log level.
+func TestReloadOfReloading(t *testing.T) {
+	n := newNode(t)
+	next := copyConfig(n.config)
+	next.CLI.ConfigReload = time.Millisecond
+	next.CLI.LogLevel = "debug"
+	n.hangup(next, "configuration reloaded")
+	if got := n.level.Load(); got == nil || *got != "debug" {
+		t.Errorf("log level %v", got)
+	}
+	from := n.reads.Load()
+	eventually(t, "it is read again and again", func() bool { return n.reads.Load() > from+2 })
+	n.file.Store(n.config)
+	eventually(t, "the second configuration is taken up", func() bool { return strings.Count(n.log.String(), "configuration reloaded") == 2 })
+	// The reload that took it up is the last.
+	from = n.reads.Load()
+	n.hangup(n.config, "configuration reloaded")
+	if more := n.reads.Load() - from; more != 1 {
+		t.Errorf("read %d times by one signal", more)
+	}
+}
+
+// The certificate is renewed in time, without a restart.
+func TestRenew(t *testing.T) {
+	n := failing(t, nil)
+	n.clock.set(time.Now())
+	o := n.options(nil)
+	node, err := start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := node.tls.current.Load().leaf
+	node.renew(t.Context())
+	if again := node.tls.current.Load().leaf; !again.Equal(first) {
+		t.Error("renewed although it is good")
+	}
+	n.clock.set(first.NotAfter.Add(-certRenew))
+	node.renew(t.Context())
+	if again := node.tls.current.Load().leaf; again.Equal(first) || !again.NotAfter.After(first.NotAfter) {
+		t.Error("not renewed in time")
+	}
+	if err := node.end(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who asks for the end of everything while the daemon leaves is not told that
+// the sessions have ended.
+func TestStopWhileLeaving(t *testing.T) {
+	n := failing(t, nil)
+	node, err := start(t.Context(), n.options(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.leave(); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.stop.ask(t.Context()); !errors.Is(err, errLeaving) {
+		t.Errorf("got %v", err)
+	}
+	if err := StopNode(t.Context(), n.config.Run.StateDir); err != nil && !errors.Is(err, ErrNotRunning) {
+		t.Error(err)
+	}
+}
+
 func TestLeaveAndComeBack(t *testing.T) {
 	n := newNode(t)
 	id := n.info.ID
@@ -144,7 +210,7 @@ func TestLeaveAndComeBack(t *testing.T) {
 	if err := n.wait(); err != nil {
 		t.Fatal(err)
 	}
-	if held, err := locked(n.config.Run.StateDir); err != nil || held {
+	if held, err := locked(n.config.Run.StateDir, lockName); err != nil || held {
 		t.Errorf("the folder is still locked: %v, %v", held, err)
 	}
 	if _, err := os.Lstat(filepath.Join(n.config.Run.StateDir, controlName)); err == nil {

@@ -168,3 +168,49 @@ func TestConnectionCrowd(t *testing.T) {
 		}
 	}
 }
+
+// Bodies that are slow to come push each other out, not those that come at once.
+func TestReadersPushEachOtherOut(t *testing.T) {
+	l := newLone(t)
+	l.reading = newCrowd(2, 2)
+	addr := l.serve(nil)
+	var slow []net.Conn
+	for range 3 {
+		c := dialTLS(t, addr)
+		if _, err := io.WriteString(c, "POST /etcha/v1/shell/debug HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, c)
+		want := min(len(slow), 2)
+		eventually(t, "the body is being read", func() bool { return l.reading.size() == want })
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(slow[0]), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("the oldest: status %d", resp.StatusCode)
+	}
+	for _, c := range slow[1:] {
+		c.Close()
+	}
+	eventually(t, "those who left are not counted", func() bool { return l.reading.size() == 0 })
+}
+
+// A body that was complete when its time ended leaves no deadline behind.
+func TestBoundIsLifted(t *testing.T) {
+	m := newMemory()
+	b := &bound{rc: http.NewResponseController(m)}
+	b.cut()
+	if m.deadline.IsZero() || m.deadline.After(time.Now()) {
+		t.Errorf("cut at %s", m.deadline)
+	}
+	if err := b.lift(); err != nil || !m.deadline.IsZero() {
+		t.Errorf("lifted to %s, %v", m.deadline, err)
+	}
+	b.cut()
+	if !m.deadline.IsZero() {
+		t.Error("cut after the body was read")
+	}
+}

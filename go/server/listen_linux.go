@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
 
 	"etcha/go/config"
 	"etcha/go/errs"
@@ -32,14 +33,11 @@ const (
 	maxReading     = 1024
 	maxReadingEach = 256
 
-	idleConn       = 2 * time.Minute  // a connection without a request
-	pingAfter      = 15 * time.Second // of silence on an HTTP/2 connection
-	pingWait       = 15 * time.Second // for the answer
-	streamsEach    = 250              // requests at once on an HTTP/2 connection
-	streamBuffer   = 256 << 10        // bytes received and not yet read, of a request
-	connBuffer     = 1 << 20          // of a connection
-	unackedWait    = wire.StreamWrite // until a peer that acknowledges nothing is gone
-	tcpUserTimeout = 18               // TCP_USER_TIMEOUT, tcp(7); milliseconds
+	idleConn     = 2 * time.Minute  // a connection without a request
+	streamsEach  = 250              // requests at once on an HTTP/2 connection
+	streamBuffer = 256 << 10        // bytes received and not yet read, of a request
+	connBuffer   = 1 << 20          // of a connection
+	unackedWait  = wire.StreamWrite // until a peer that acknowledges nothing is lost
 )
 
 // bind listens on the configured address, or takes the socket that systemd
@@ -48,7 +46,7 @@ func bind(ctx context.Context, address string) (net.Listener, error) {
 	if files := activation.Files(true); len(files) > 0 {
 		return given(files)
 	}
-	lc := net.ListenConfig{Control: setUserTimeout}
+	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
@@ -74,18 +72,6 @@ func given(files []*os.File) (net.Listener, error) {
 		return nil, fmt.Errorf("use the socket %s given by systemd: %w", files[0].Name(), err)
 	}
 	return ln, nil
-}
-
-// setUserTimeout makes the kernel give up a peer that acknowledges nothing
-// after the time in which a stream counts as lost. Accepted sockets inherit it.
-func setUserTimeout(_, _ string, c syscall.RawConn) error {
-	var err error
-	if e := c.Control(func(fd uintptr) {
-		err = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unackedWait.Milliseconds()))
-	}); e != nil {
-		return e
-	}
-	return err
 }
 
 // listener bounds the connections on which no valid token has come yet.
@@ -119,6 +105,34 @@ func (c *conn) verified() {
 	if c != nil {
 		c.place.leave()
 	}
+}
+
+// lost reports whether the peer is gone without a word: it has acknowledged
+// nothing for a while although something is under way. A client that is only
+// stopped, or does not read, is not: its kernel answers.
+func (c *conn) lost() bool {
+	if c == nil {
+		return false
+	}
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		gone = err == nil && unanswered(info)
+	})
+	return err == nil && gone
+}
+
+// unanswered reads what the kernel knows of a connection (tcp(7), TCP_INFO).
+func unanswered(i *unix.TCPInfo) bool {
+	return i.Unacked > 0 && time.Duration(i.Last_ack_recv)*time.Millisecond >= unackedWait
 }
 
 func (c *conn) Close() error {
@@ -163,8 +177,6 @@ func newHTTP(h http.Handler, c config.HTTPServer, t *tlsSource, log *slog.Logger
 			MaxConcurrentStreams:          streamsEach,
 			MaxReceiveBufferPerStream:     streamBuffer,
 			MaxReceiveBufferPerConnection: connBuffer,
-			SendPingTimeout:               pingAfter,
-			PingTimeout:                   pingWait,
 			WriteByteTimeout:              wire.StreamWrite,
 		},
 		DisableGeneralOptionsHandler: true,

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -58,10 +56,7 @@ func (s stopRequest) answer(err error) {
 var errLeaving = errors.New("it was leaving already, and its sessions stay with the keeper for a while")
 
 // loop is the node's life after it listens.
-func (n *node) loop(ctx context.Context) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+func (n *node) loop(ctx context.Context, hangup <-chan os.Signal) error {
 	t := newTimers(n.settings.config.CLI.ConfigReload, n.systemd.watchdog())
 	defer t.stop()
 	for {

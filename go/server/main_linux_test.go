@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -29,14 +30,34 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) > 1 {
 		if again, ok := modes()[os.Args[1]]; ok {
-			if err := again(os.Args[2:]); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-			os.Exit(0)
+			os.Exit(exitOf(again(os.Args[2:])))
 		}
 	}
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	if code == 0 {
+		code = exitOf(leaks())
+	}
+	os.Exit(code)
+}
+
+// leaks waits for goroutines to end, longer than goleak does by itself: one
+// waits for each keeper's process, which the race detector makes end slowly.
+func leaks() error {
+	var err error
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		if err = goleak.Find(); err == nil {
+			break
+		}
+	}
+	return err
+}
+
+func exitOf(err error) int {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 func modes() map[string]func([]string) error {

@@ -1,15 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
 	"runtime/debug"
 	"time"
 
@@ -17,11 +14,8 @@ import (
 	"etcha/go/wire"
 )
 
-// Sizes of this file, bytes.
-const (
-	firstRead = 8 << 10 // of a body's buffer; it grows with what really arrives
-	maxLogged = 100     // of a client's own text in a log line
-)
+// maxLogged bounds a client's own text in a log line, bytes.
+const maxLogged = 100
 
 // request is one request on its way through the handler, and the writer of its
 // answer.
@@ -54,9 +48,6 @@ func (h *handler) newRequest(w http.ResponseWriter, r *http.Request) *request {
 	}
 }
 
-// Unwrap lets an http.ResponseController reach the connection.
-func (q *request) Unwrap() http.ResponseWriter { return q.ResponseWriter }
-
 // WriteHeader remembers the status.
 func (q *request) WriteHeader(status int) {
 	if q.status == 0 {
@@ -71,56 +62,6 @@ func (q *request) Write(p []byte) (int, error) {
 		q.status = http.StatusOK
 	}
 	return q.ResponseWriter.Write(p)
-}
-
-// readBody reads the whole body, within its size and time, before anything
-// looks at it. It reports whether the request may go on.
-func (q *request) readBody() bool {
-	if q.r.Body == nil || q.r.Body == http.NoBody {
-		return true
-	}
-	if err := q.rc.SetReadDeadline(q.from.Add(q.h.readTime)); err != nil {
-		q.early(wire.CodeInternal, fmt.Errorf("bound the time to read a request: %w", err))
-		return false
-	}
-	body, err := q.readWithin()
-	if err != nil {
-		// The deadline stays: it also bounds what net/http reads of the rest.
-		q.Header().Set("Connection", "close")
-		q.early(codeOfRead(err), err)
-		return false
-	}
-	q.body = body
-	// A deadline that fired later would look like the client's going away.
-	if err := q.rc.SetReadDeadline(time.Time{}); err != nil {
-		q.early(wire.CodeInternal, fmt.Errorf("lift the bound of reading a request: %w", err))
-		return false
-	}
-	return true
-}
-
-func (q *request) readWithin() ([]byte, error) {
-	size := q.r.ContentLength
-	if size > wire.MaxBody {
-		return nil, &http.MaxBytesError{Limit: wire.MaxBody}
-	}
-	p := q.h.reading.enter(q.peer, func() { _ = q.rc.SetReadDeadline(time.Unix(1, 0)) })
-	defer p.leave()
-	buf := bytes.NewBuffer(make([]byte, 0, min(max(size, 0)+bytes.MinRead, firstRead)))
-	_, err := io.Copy(buf, http.MaxBytesReader(q, q.r.Body, wire.MaxBody))
-	return buf.Bytes(), err
-}
-
-func codeOfRead(err error) wire.Code {
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return wire.CodeTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return wire.CodeTimeout
-	default:
-		return wire.CodeBadRequest
-	}
 }
 
 // finish is itself deferred, first of all, so that it can recover: it turns a

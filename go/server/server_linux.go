@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"etcha/go/config"
@@ -47,6 +50,10 @@ type NodeInfo struct {
 // which case nothing of it is left, that it could not go on, or that it could
 // not end in order.
 func Run(ctx context.Context, o Options) error {
+	// Without a receiver the signal would end a node that is about to listen.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	n, err := start(ctx, o)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return nil // told to end before it had begun
@@ -54,7 +61,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	return n.loop(ctx)
+	return n.loop(ctx, hangup)
 }
 
 // node is a node that runs. Except for what its handler shares, it belongs to

@@ -316,6 +316,35 @@ func TestKeeperDies(t *testing.T) {
 	}
 }
 
+// While no keeper can be started the node answers, and tries again.
+func TestNoKeeperForAWhile(t *testing.T) {
+	n := failing(t, nil)
+	n.keeper = filepath.Join(t.TempDir(), "etcha")
+	link := func() {
+		if err := os.Symlink("/proc/self/exe", n.keeper); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link()
+	n.connect()
+	n.start()
+	t.Cleanup(n.cleanup)
+	if err := os.Remove(n.keeper); err != nil {
+		t.Fatal(err)
+	}
+	n.killKeeper()
+	eventually(t, "there is no keeper", func() bool { return strings.Contains(n.log.String(), "there is no keeper") })
+	n.post(wire.PathShell("debug"), n.sign(n.alice, n.claims("debug", "", wire.Shell{Op: wire.OpOpen}))).want(t, wire.CodeUnready)
+	if s, err := NodeStatus(t.Context(), n.config.Run.StateDir); err != nil || s.Sessions != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	link()
+	eventually(t, "another keeper is found", func() bool { return strings.Contains(n.log.String(), "another keeper was found") })
+	if out, _ := n.open(n.h2, n.alice, "debug", "/bin/echo again").output(); out != "again\n" {
+		t.Errorf("%q", out)
+	}
+}
+
 // killKeeper kills the keeper of the node, which is this binary started again.
 func (n *testNode) killKeeper() {
 	n.t.Helper()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -167,6 +168,9 @@ type streamWriter struct {
 	n           int64     // bytes written
 }
 
+// errLost ends the stream of a client that is gone without a word.
+var errLost = errors.New("the client has acknowledged nothing for too long")
+
 // rearms is how many times the deadline moves at most in its own time.
 const rearms = 6
 
@@ -179,6 +183,9 @@ func (w *streamWriter) Write(p []byte) (int, error) {
 		h.Set("X-Content-Type-Options", "nosniff")
 	}
 	if now := time.Now(); now.Sub(w.armed) >= w.q.h.writeTime/rearms {
+		if connOf(w.q.r.Context()).lost() {
+			return 0, errLost
+		}
 		if err := w.q.rc.SetWriteDeadline(now.Add(w.q.h.writeTime)); err != nil {
 			return 0, err
 		}

@@ -90,7 +90,7 @@ func TestStartFailures(t *testing.T) {
 // failing is a node that is not started.
 func failing(t *testing.T, change func(*config.Config)) *testNode {
 	t.Helper()
-	n := &testNode{t: t, log: &logBuffer{}, alice: newPrivate(t, "ed25519", "alice"), bob: newPrivate(t, "ecp256", "bob")}
+	n := &testNode{keeper: "/proc/self/exe", t: t, log: &logBuffer{}, alice: newPrivate(t, "ed25519", "alice"), bob: newPrivate(t, "ecp256", "bob")}
 	n.config = newConfig(t, t.TempDir(), n.alice, n.bob)
 	if change != nil {
 		change(n.config)
@@ -105,7 +105,7 @@ func (n *testNode) nothingLeft() {
 		n.t.Error("a keeper was started")
 		k.Close()
 	}
-	if held, err := locked(dir); held || err != nil && !errors.Is(err, syscall.ENOTDIR) {
+	if held, err := locked(dir, lockName); held || err != nil && !errors.Is(err, syscall.ENOTDIR) {
 		n.t.Errorf("the folder is locked: %v, %v", held, err)
 	}
 	if _, err := os.Lstat(filepath.Join(dir, controlName)); err == nil {

@@ -20,6 +20,9 @@ const (
 	certName    = "node.crt"
 )
 
+// keeperLock is the file that the keeper holds a lock of while it lives.
+const keeperLock = "keeper.lock"
+
 // stateDir is the folder of a node's state, held by a lock until closed.
 type stateDir struct {
 	path string
@@ -148,9 +151,10 @@ func (s *stateDir) close() { s.lock.Close() }
 
 func (s *stateDir) file(name string) string { return filepath.Join(s.path, name) }
 
-// locked reports whether a daemon holds the folder.
-func locked(path string) (bool, error) {
-	f, err := os.Open(filepath.Join(path, lockName))
+// locked reports whether somebody holds a lock of the folder: lockName the
+// daemon, keeperLock the keeper.
+func locked(path, name string) (bool, error) {
+	f, err := os.Open(filepath.Join(path, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -37,7 +37,7 @@ func TestStateIsLocked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if held, err := locked(path); err != nil || !held {
+	if held, err := locked(path, lockName); err != nil || !held {
 		t.Fatalf("locked: %v, %v", held, err)
 	}
 	_, err = openState(path)
@@ -45,7 +45,7 @@ func TestStateIsLocked(t *testing.T) {
 		t.Fatalf("a second daemon: %v, want %q and a hint", err, want)
 	}
 	s.close()
-	if held, err := locked(path); err != nil || held {
+	if held, err := locked(path, lockName); err != nil || held {
 		t.Fatalf("after close, locked: %v, %v", held, err)
 	}
 	again, err := openState(path)
@@ -53,7 +53,7 @@ func TestStateIsLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.close()
-	if held, err := locked(filepath.Join(path, "none")); err != nil || held {
+	if held, err := locked(filepath.Join(path, "none"), lockName); err != nil || held {
 		t.Errorf("no folder, locked: %v, %v", held, err)
 	}
 }

@@ -9,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"etcha/go/config"
 	"etcha/go/keeper"
@@ -35,16 +38,19 @@ func TestClientThatDoesNotRead(t *testing.T) {
 				client = n.h2
 			}
 			s := n.open(client, n.alice, "debug", "/usr/bin/yes")
-			eventually(t, "the stream is given up", func() bool {
-				return strings.Contains(n.log.String(), "stream ended") && strings.Contains(n.log.String(), "session="+s.info.Session)
-			})
-			t.Log("given up")
-			// It is still there for who comes back.
-			again := n.begin(n.h2, n.alice, s.path(), n.sign(n.alice, n.claims("debug", s.info.Session, wire.Shell{Op: wire.OpAttach})))
-			if again.info.Session != s.info.Session {
-				t.Errorf("got session %s", again.info.Session)
+			// What is acknowledged makes room for more on the way.
+			for ack := uint64(wire.AckEvery); !strings.Contains(n.log.String(), "stream ended"); ack += wire.AckEvery {
+				if r := s.do(wire.Shell{Op: wire.OpAck, Ack: ack}); r.status != http.StatusOK {
+					t.Fatalf("%d %s", r.status, r.body)
+				}
 			}
-			t.Log("again")
+			// It is still there for who comes back.
+			r := n.post(s.path(), n.sign(n.alice, n.claims("debug", s.info.Session, wire.Shell{Op: wire.OpAttach, Offset: 1 << 60})))
+			r.want(t, wire.CodeOffset)
+			if r.problem.Offset == nil {
+				t.Fatalf("%s", r.body)
+			}
+			again := n.begin(n.h2, n.alice, s.path(), n.sign(n.alice, n.claims("debug", s.info.Session, wire.Shell{Op: wire.OpAttach, Offset: *r.problem.Offset})))
 			again.await(wire.EventOutput)
 			if r := again.do(wire.Shell{Op: wire.OpClose, Seq: 1}); r.status != http.StatusOK {
 				t.Errorf("%d %s", r.status, r.body)
@@ -227,4 +233,46 @@ func TestEndBeforeTheStart(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	n.nothingLeft()
+}
+
+func TestLostPeers(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		unacked uint32
+		since   time.Duration
+		want    bool
+	}{
+		{"idle for long", 0, time.Hour, false},
+		{"under way", 3, time.Second, false},
+		{"slow", 3, unackedWait - time.Millisecond, false},
+		{"gone", 1, unackedWait, true},
+	} {
+		if got := unanswered(&unix.TCPInfo{Unacked: c.unacked, Last_ack_recv: uint32(c.since.Milliseconds())}); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	if (*conn)(nil).lost() || (&conn{}).lost() {
+		t.Error("no connection is lost")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if _, err := server.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if (&conn{Conn: server}).lost() {
+		t.Error("a peer that only does not read is lost")
+	}
 }

@@ -172,14 +172,15 @@ func TestAttachAfterTheEnd(t *testing.T) {
 	s, v := n.run(`printf 12345; printf err >&2; exit 9`)
 	v.session()
 	v.exit()
+	whole := v.both.String()
 	eventually(t, "the keeper to forget", func() bool { return len(n.held()) == 0 })
 	for from := range uint64(9) {
 		v = n.attach(s, wire.Shell{Offset: from}, nil)
 		if info := v.session(); info.OutputStart != from || info.Dropped != 0 {
 			t.Errorf("from %d: %+v", from, info)
 		}
-		if x := v.exit(); x.Code != 9 || v.next != 8 || v.text.String()+v.errs.String() != "12345err"[from:] {
-			t.Errorf("from %d: %+v, %q %q", from, x, v.text.String(), v.errs.String())
+		if x := v.exit(); x.Code != 9 || v.next != 8 || v.both.String() != whole[from:] {
+			t.Errorf("from %d: %+v, %q of %q", from, x, v.both.String(), whole)
 		}
 	}
 	err := s.Attach(testContext(t), n.opener, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 9}})
@@ -256,5 +257,44 @@ func TestConnectionsBreakAtRandom(t *testing.T) {
 		if line != "line "+strconv.Itoa(i) {
 			t.Fatalf("line %d is %q", i, line)
 		}
+	}
+}
+
+// TestBehindTheScrollback: a client that reads old output more slowly than new
+// comes is cut off, attaches again, and is told what it missed.
+func TestBehindTheScrollback(t *testing.T) {
+	n := newNode(t)
+	n.source.Shell.Window, n.source.Shell.Scrollback = 64<<10, 256<<10
+	s, v := n.run(`head -c 400000 /dev/zero; read x; head -c 400000 /dev/zero; cat`)
+	v.session()
+	for v.next < 400_000 {
+		v.must(wire.EventOutput)
+		n.do(s, wire.Shell{Op: wire.OpAck, Ack: v.next})
+	}
+	slow := n.attach(s, wire.Shell{}, nil)
+	if info := slow.session(); info.Dropped == 0 || info.Dropped != info.OutputStart {
+		t.Errorf("first event %+v", info)
+	}
+	n.do(s, wire.Shell{Op: wire.OpInput, Data: []byte("\n")})
+	for head := uint64(0); head < 800_000; head = s.state().Head {
+		n.do(s, wire.Shell{Op: wire.OpAck, Ack: head})
+	}
+	for {
+		e, err := slow.read()
+		if err != nil {
+			break
+		}
+		slow.keep(e)
+	}
+	if <-slow.done; !errors.Is(slow.err, ErrBehind) {
+		t.Errorf("stream: %v", slow.err)
+	}
+	again := n.attach(s, wire.Shell{Offset: slow.next}, nil)
+	if info := again.session(); info.Dropped == 0 || info.OutputStart != slow.next+info.Dropped {
+		t.Errorf("first event %+v after %d", info, slow.next)
+	}
+	n.do(s, wire.Shell{Op: wire.OpInput, Offset: 1, EOF: true})
+	if again.exit(); again.next != 800_000 {
+		t.Errorf("ends at %d", again.next)
 	}
 }

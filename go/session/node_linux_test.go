@@ -239,6 +239,7 @@ type viewer struct {
 	next uint64 // offset after the last output
 	text strings.Builder
 	errs strings.Builder
+	both strings.Builder // in order
 }
 
 // event is an event as read.
@@ -324,6 +325,7 @@ func (v *viewer) keep(e event) {
 		v.tb.Fatalf("output of %d bytes, id %d after %d: %v", len(p), e.id, v.next, err)
 	}
 	v.next = e.id
+	v.both.Write(p)
 	if e.name == wire.EventStderr {
 		v.errs.Write(p)
 	} else {

@@ -7,13 +7,14 @@ import (
 
 	"etcha/go/authz"
 	"etcha/go/keeper"
+	"etcha/go/metrics"
 	"etcha/go/wire"
 )
 
 // Restore finds the sessions that an earlier daemon left to the keeper. Each is
 // decided about again: one that the policy does not permit, or whose record
-// cannot be used, is ended. The error is that of asking the keeper; a session
-// that cannot be taken over is logged.
+// cannot be used, is ended, without waiting for that. The error is that of asking
+// the keeper; a session that cannot be taken over is logged.
 func (r *Registry) Restore(ctx context.Context, policy *authz.Policy) error {
 	r.mu.Lock()
 	r.policy = policy
@@ -42,24 +43,37 @@ func (r *Registry) restore(ctx context.Context, policy *authz.Policy, info keepe
 		return err
 	}
 	rec, err := decodeRecord(held.Info().Meta)
-	if err != nil {
-		return errors.Join(err, r.abolish(ctx, held))
+	if err == nil {
+		var grant authz.Grant
+		if grant, err = policy.Restore(rec.Grant); err == nil {
+			return r.resume(ctx, held, grant, rec)
+		}
 	}
-	grant, err := policy.Restore(rec.Grant)
-	if err != nil {
-		r.o.Log.Warn("session is no longer permitted", "source", rec.Grant.Source, "session", info.ID, "err", err)
-		return r.abolish(ctx, held)
+	r.o.Log.Warn("session is no longer permitted", "source", rec.Grant.Source, "session", info.ID, "err", err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closing {
+		r.lives.Go(func() { r.abolish(held, rec) })
 	}
-	return r.resume(ctx, held, grant, rec)
+	return nil
 }
 
 // abolish ends a session that nobody may reach any more.
-func (r *Registry) abolish(ctx context.Context, held *keeper.Session) error {
+func (r *Registry) abolish(held *keeper.Session, rec record) {
 	defer held.Release()
-	if err := held.End(ctx, wire.ReasonPolicy); err != nil {
-		return err
+	meter := r.o.Metrics.Open(metrics.Session{
+		Source: rec.Grant.Source, Addr: rec.Grant.Addr, Started: held.Info().Started, Restored: true,
+	})
+	if err := held.End(r.ctx, wire.ReasonPolicy); err != nil {
+		r.o.Log.Error("session was not ended", "session", held.ID(), "err", err)
+		meter.Leave()
+		return
 	}
-	return held.Forget(ctx)
+	e := held.State().Exit
+	meter.End(e.Reason, e.Survivors)
+	if err := held.Forget(r.ctx); err != nil {
+		r.o.Log.Warn("keeper still remembers an ended session", "session", held.ID(), "err", err)
+	}
 }
 
 // resume takes a session in again, with nobody attached.

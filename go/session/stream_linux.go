@@ -41,6 +41,7 @@ type stream struct {
 	over     bool          // replaced is closed; guarded by Session.mu
 	next     uint64        // output offset to send next
 	unsent   bool          // something was written since the last flush
+	begun    bool          // something was flushed
 	quiet    silence
 }
 
@@ -58,13 +59,19 @@ func (s *Session) Stream(ctx context.Context, w *sse.Writer, st Start) error {
 		return err
 	}
 	defer s.leave(v)
+	err := v.run(ctx, st)
+	if err != nil && !v.begun && !st.Attach {
+		s.endFor(wire.ReasonLost) // nobody knows its name
+	}
+	return err
+}
+
+// run writes events until the last one.
+func (v *stream) run(ctx context.Context, st Start) error {
 	if err := v.hello(st); err != nil {
-		if !st.Attach {
-			s.endFor(wire.ReasonLost) // nobody knows its name
-		}
 		return fmt.Errorf("begin stream: %w", err)
 	}
-	v.quiet.begin(s.r, func() { poke(s.kick) })
+	v.quiet.begin(v.s.r, func() { poke(v.s.kick) })
 	defer v.quiet.end()
 	for {
 		if done, err := v.turn(ctx); done || err != nil {
@@ -332,5 +339,7 @@ func (v *stream) flush() error {
 	now := v.s.r.o.Now()
 	v.quiet.last = now
 	v.s.flight.sent(v.next, now)
-	return v.w.Flush()
+	err := v.w.Flush()
+	v.begun = v.begun || err == nil
+	return err
 }

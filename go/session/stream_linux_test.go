@@ -1,11 +1,14 @@
 package session
 
 import (
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
 	"etcha/go/errs"
 	"etcha/go/keeper"
+	"etcha/go/sse"
 	"etcha/go/token"
 	"etcha/go/wire"
 )
@@ -129,6 +132,18 @@ func (n *node) open2(t *testing.T) *Session {
 	s := n.open(wire.Shell{Args: []string{"/bin/cat"}})
 	n.r.o.Prove = broken
 	return s
+}
+
+// TestOpenerIsGone: a client that is not there to read the first event knows no
+// name to come back with.
+func TestOpenerIsGone(t *testing.T) {
+	n := newNode(t)
+	s := n.open(wire.Shell{Args: []string{"/bin/cat"}})
+	w := sse.NewWriter(io.Discard, func() error { return errGone })
+	if err := s.Stream(testContext(t), w, Start{Tok: []byte(requestToken)}); !errors.Is(err, errGone) {
+		t.Errorf("stream: %v", err)
+	}
+	eventually(t, "the session to end", func() bool { return n.ended(wire.ReasonLost) == "1" })
 }
 
 func TestStderrIsKeptApart(t *testing.T) {

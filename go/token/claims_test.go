@@ -152,6 +152,28 @@ func TestDecodeClaimsRefuses(t *testing.T) {
 	}
 }
 
+// The scanner by itself: what the decoder behind it would refuse as well.
+func TestCheckObject(t *testing.T) {
+	for text, want := range map[string]error{
+		`{} `:           nil,
+		`{}{}`:          errTrailing,
+		`{}x`:           errTrailing,
+		`[]`:            errNoObject,
+		``:              errNoObject,
+		`{"a":1,}`:      errSyntax,
+		`{"a":[1,]}`:    errSyntax,
+		`{"a":[1 2]}`:   errSyntax,
+		`{"a":1 "b":2}`: errSyntax,
+		`{"a"}`:         errSyntax,
+		`{"a":"x`:       errSyntax,
+		`{"a":-}`:       nil, // the grammar of numbers is the decoder's
+	} {
+		if _, err := checkObject([]byte(text), nil); !errors.Is(err, want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // nest is an object with n values below one another.
 func nest(n int) string {
 	return strings.Repeat(`{"x":`, n) + "{}" + strings.Repeat("}", n)

@@ -412,10 +412,19 @@ func TestPointsOfTheCurve(t *testing.T) {
 	}
 }
 
+func TestCurveD(t *testing.T) {
+	p := fieldPrime()
+	d := new(big.Int).ModInverse(big.NewInt(121666), p)
+	d.Mul(d, big.NewInt(-121665)).Mod(d, p)
+	if d.Cmp(curveD()) != 0 {
+		t.Errorf("d is %x", d)
+	}
+}
+
 // twoSquared is (y²−1)(dy²+1) for y = 2.
 func twoSquared() *big.Int {
 	p := fieldPrime()
-	v := new(big.Int).Mul(big.NewInt(4), curveD(p))
+	v := new(big.Int).Mul(big.NewInt(4), curveD())
 	v.Add(v, big.NewInt(1)).Mul(v, big.NewInt(3))
 	return v.Mod(v, p)
 }

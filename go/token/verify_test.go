@@ -175,6 +175,9 @@ func TestHostileTokens(t *testing.T) {
 		"typ in capitals":   head(header3("EdDSA", strings.ToUpper(testTyp))),
 		"typ with prefix":   head(header3("EdDSA", "application/"+testTyp)),
 		"typ with a space":  head(header3("EdDSA", testTyp+" ")),
+		"long kid":          with(`"kid":"` + strings.Repeat("x", maxTokenHeader) + `"`),
+		"empty payload":     craft(header3("EdDSA", testTyp), "", signEd(ed)),
+		"sloppy payload":    sloppyPart(header3("EdDSA", testTyp), signEd(ed)),
 		"empty kid":         with(`"kid":""`),
 		"kid number":        with(`"kid":1`),
 		"crit":              with(`"crit":["exp"]`),
@@ -374,6 +377,12 @@ func sloppyURL(t *testing.T, tok string) string {
 		t.Fatal("a signature of 64 bytes has no bits to spare: the test is wrong")
 	}
 	return tok[:len(tok)-1] + string(order[last+1])
+}
+
+// sloppyPart is a token whose payload "1" has bits behind the byte, signed so.
+func sloppyPart(header string, sign func([]byte) []byte) string {
+	input := base64URL([]byte(header)) + ".MR"
+	return input + "." + base64URL(sign([]byte(input)))
 }
 
 // mustSignBig is a token that verifies but for its size.
