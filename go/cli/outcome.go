@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"etcha"
 	"etcha/go/errs"
@@ -18,7 +19,23 @@ var errEnded = errors.New("ended by the escape sequence")
 // signalError is a signal to this process that ended what it did.
 type signalError struct{ sig os.Signal }
 
-func (e *signalError) Error() string { return "ended by " + e.sig.String() }
+func (e *signalError) Error() string { return "ended by " + signalName(e.sig) }
+
+// signalName is a signal's name as people know it, where it may end a session.
+func signalName(sig os.Signal) string {
+	switch sig {
+	case syscall.SIGINT:
+		return "SIGINT"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGHUP:
+		return "SIGHUP"
+	case syscall.SIGQUIT:
+		return "SIGQUIT"
+	default:
+		return sig.String()
+	}
+}
 
 func signalled(sig os.Signal) error { return &signalError{sig} }
 

@@ -14,12 +14,13 @@ import (
 // statusPipe is the exit status of a program whose reader went away: 128+SIGPIPE.
 const statusPipe = 128 + 13
 
-// output is the session's stdout: it writes straight to ours, and knows what
-// state a terminal is left in. One goroutine writes.
+// output is the session's stdout or stderr: it writes straight to ours, and
+// knows what state a terminal is left in. One goroutine writes.
 type output struct {
 	r        *remote
 	file     *os.File
-	terminal bool // the program's output goes to a terminal
+	name     string
+	terminal bool // the program believes to be on a terminal, and is
 
 	ready chan struct{} // closed when the terminal is raw
 	once  sync.Once
@@ -30,8 +31,8 @@ type output struct {
 	modes modes
 }
 
-func newOutput(r *remote, file *os.File, terminal bool) *output {
-	o := &output{r: r, file: file, terminal: terminal, ready: make(chan struct{})}
+func newOutput(r *remote, file *os.File, name string, terminal bool) *output {
+	o := &output{r: r, file: file, name: name, terminal: terminal, ready: make(chan struct{})}
 	o.last.Store(-1)
 	return o
 }
@@ -57,18 +58,18 @@ func (o *output) Write(p []byte) (int, error) {
 		o.last.Store(int32(p[n-1]))
 	}
 	if err != nil {
-		o.r.finish(writeError(err))
+		o.r.finish(o.failed(err))
 	}
 	return n, err
 }
 
-// writeError is what a failed write to stdout ends the session for. A reader
-// that has seen enough is no error: the status says it, as for any program.
-func writeError(err error) error {
+// failed is what a failed write ends the session for. A reader that has seen
+// enough is no error: the status says it, as for any program.
+func (o *output) failed(err error) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return exit(statusPipe)
 	}
-	return &errs.Error{Text: "write to stdout", Exit: errs.ExitOther, Err: err}
+	return &errs.Error{Text: "write to " + o.name, Exit: errs.ExitOther, Err: err}
 }
 
 // midLine reports whether the program's last line on the terminal is unfinished.

@@ -35,7 +35,8 @@ type remote struct {
 	signals *signals
 	sess    *etcha.Session
 	typed   *typeahead
-	output  *output
+	output  *output            // the program's stdout
+	errors  *output            // and stderr
 	suspend chan chan struct{} // asks the watcher to suspend the process; closed when it is back
 
 	sent     atomic.Uint64 // input bytes given to the session
@@ -65,7 +66,8 @@ func (s *shell) newRemote(set *settings, where place) *remote {
 	} else if s.forcePTY && !stdin {
 		s.app.say("warning", s.app.paint(yellow, "warning:"), "stdin is not a terminal; the escape sequences and the window's size are off")
 	}
-	r.output = newOutput(r, env.Stdout, r.pty && stdout)
+	r.output = newOutput(r, env.Stdout, "stdout", r.pty && stdout)
+	r.errors = newOutput(r, env.Stderr, "stderr", false)
 	return r
 }
 
@@ -91,6 +93,7 @@ func (r *remote) run(ctx context.Context, client *etcha.Client) (err error) {
 		r.app.stderr.raw.Store(true)
 	}
 	r.output.start()
+	r.errors.start()
 	stop := r.start()
 	err = r.wait(ctx)
 	stop()
@@ -133,7 +136,7 @@ func (r *remote) request() etcha.Request {
 		Env:     r.shell.vars,
 		PTY:     r.pty,
 		Stdout:  r.output,
-		Stderr:  r.app.env.Stderr,
+		Stderr:  r.errors,
 	}
 	if r.pty {
 		q.Term = r.app.getenv("TERM")

@@ -53,6 +53,7 @@ func (a *app) runNode(ctx context.Context, asJSON bool) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	cfg := set.Config
+	warnUseless(set)
 	return server.Run(ctx, server.Options{
 		Config:      cfg,
 		Reload:      a.reload,
@@ -62,6 +63,22 @@ func (a *app) runNode(ctx context.Context, asJSON bool) error {
 		KeeperArgv:  keeperArgv(exe, cfg.Run.StateDir, cfg.CLI.LogFormat, cfg.CLI.LogLevel),
 		Ready:       func(n server.NodeInfo) { a.ready(n, asJSON) },
 	})
+}
+
+// warnUseless says when nobody can open anything on the node, which is rarely
+// what was meant.
+func warnUseless(set *settings) {
+	shells, keys := false, len(set.Config.Run.VerifyKeys) > 0
+	for _, s := range set.Config.Sources {
+		shells = shells || s.Shell != nil
+		keys = keys || len(s.VerifyKeys) > 0
+	}
+	switch {
+	case !shells:
+		set.log.Warn("no source has a shell, so none can be opened: set sources.NAME.shell")
+	case !keys:
+		set.log.Warn("no key is trusted, so nobody can open a shell: set run.verifyKeys")
+	}
 }
 
 // reload reads the configuration again, from where it came.

@@ -217,6 +217,13 @@ func (s *screen) shown() string {
 	return s.term.String()
 }
 
+// written is all that was written to the terminal.
+func (s *screen) written() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.raw.String()
+}
+
 func (s *screen) signal(sig os.Signal) {
 	s.t.Helper()
 	if err := s.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {

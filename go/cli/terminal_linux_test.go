@@ -185,10 +185,8 @@ func TestTerminalModesAreUndone(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	s.ends(143)
 	s.until("the reset", func(written, _ string) bool { return strings.Contains(written, "\x1b[?1049l") })
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.term.Mode()&vt10x.ModeAltScreen != 0 || !s.term.CursorVisible() || !strings.Contains(s.raw.String(), "\x1b[?2004l") {
-		t.Errorf("the terminal is not put right: %q", s.raw.String())
+	if written := s.written(); s.term.Mode()&vt10x.ModeAltScreen != 0 || !s.term.CursorVisible() || !strings.Contains(written, "\x1b[?2004l") {
+		t.Errorf("the terminal is not put right: %q", written)
 	}
 }
 
@@ -221,8 +219,8 @@ func TestTerminalRefusal(t *testing.T) {
 	s := onScreen(t, n.command("-c", "x'"))
 	s.ends(255)
 	s.sees("a quote is not closed")
-	if strings.Contains(s.raw.String(), "\x1b[?") {
-		t.Errorf("a terminal that was never used is reset: %q", s.raw.String())
+	if strings.Contains(s.written(), "\x1b[?") {
+		t.Errorf("a terminal that was never used is reset: %q", s.written())
 	}
 }
 
@@ -280,8 +278,8 @@ func TestColours(t *testing.T) {
 		s := onScreen(t, cmd)
 		s.ends(2)
 		s.sees("unknown command")
-		if got := strings.Contains(s.raw.String(), "\x1b["); got != c.want {
-			t.Errorf("%v: colours %v, want %v: %q", c.env, got, c.want, s.raw.String())
+		if got := strings.Contains(s.written(), "\x1b["); got != c.want {
+			t.Errorf("%v: colours %v, want %v: %q", c.env, got, c.want, s.written())
 		}
 	}
 }
@@ -300,7 +298,7 @@ func TestPassphraseOnTheTerminal(t *testing.T) {
 	s.until("the second again", func(written, _ string) bool { return strings.Count(written, "The same again: ") == 2 })
 	s.types("sesame\r")
 	s.ends(0)
-	if strings.Contains(s.raw.String(), "sesame") {
+	if strings.Contains(s.written(), "sesame") {
 		t.Error("the passphrase is on the screen")
 	}
 

@@ -52,13 +52,6 @@ func (t *tty) leave() error {
 	return err
 }
 
-// raw reports whether the terminal is raw now.
-func (t *tty) raw() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.cooked != nil
-}
-
 // guard is deferred at the top of each goroutine of a session: a panic must not
 // leave a raw terminal behind.
 func (t *tty) guard() {

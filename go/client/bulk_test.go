@@ -133,7 +133,7 @@ func TestSmallWritesAreGathered(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustExit(t, s, exited)
-	if posts := n.asked(wire.OpInput); posts > 20 {
+	if posts := n.asked(wire.OpInput); posts > 12 {
 		t.Errorf("%d requests for %d small writes", posts, writes)
 	}
 	if got.Len() != writes {
@@ -241,6 +241,22 @@ type gate struct {
 func (g *gate) Write(p []byte) (int, error) {
 	<-g.open
 	return g.b.Write(p)
+}
+
+// On a long path acknowledgements do not wait for one another.
+func TestAcknowledgementsOverlap(t *testing.T) {
+	n := newNode(t, func(p *program) wire.Exit {
+		_, _ = io.Copy(p, noise(7, int(wire.DefaultWindow)))
+		p.wait(func() bool { return p.acked > wire.DefaultWindow/2 })
+		return exited
+	})
+	n.fault = times(1, wire.OpAck, func(http.ResponseWriter, *wire.Claims) bool {
+		p := n.only()
+		p.wait(func() bool { return p.acked > wire.DefaultWindow/2 })
+		return false
+	})
+	n.start(overHTTP2)
+	mustExit(t, open(t, newClient(t, n.options()), wire.Shell{}, nil, nil), exited)
 }
 
 // A window below the usual step of acknowledgements does not stop the stream.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -12,12 +11,8 @@ import (
 	"etcha/go/wire"
 )
 
-const (
-	// postTimeout is the time for one request inside a session.
-	postTimeout = wire.RequestRead
-	// maxOrders bounds the signals that wait to be sent.
-	maxOrders = 64
-)
+// maxOrders bounds the signals that wait to be sent.
+const maxOrders = 64
 
 var errTooMany = errors.New("too many signals wait to be sent")
 
@@ -208,7 +203,7 @@ func (s *Session) tendOne() error {
 	switch {
 	case n != nil:
 		sh = n.sh
-	case !s.orders.answerWanted() && s.consumed.Load()-s.acked.Load() < s.ackEvery:
+	case !s.orders.answerWanted() && s.consumed.Load()-s.told.Load() < s.ackEvery:
 		return errNothing
 	}
 	ans, err := s.post(s.ctx, sh)
@@ -264,26 +259,6 @@ func (s *Session) post(ctx context.Context, sh wire.Shell) (ans wire.Answer, err
 	return ans, err
 }
 
-// once sends one request inside the session.
-func (s *Session) once(ctx context.Context, sh wire.Shell) (wire.Answer, error) {
-	sh.Ack = s.consumed.Load()
-	tok, err := s.seal.sign(s.c.claims(s.node, s.source, s.info.Session, &sh))
-	if err != nil {
-		return wire.Answer{}, err
-	}
-	var ans wire.Answer
-	start := s.c.o.Now()
-	err = s.c.exchange(ctx, s.c.transport, s.url, tok, postTimeout, &ans)
-	s.c.trace(ctx, s.url, &sh, len(tok), start, err)
-	if err != nil {
-		return wire.Answer{}, err
-	}
-	for old := s.acked.Load(); old < sh.Ack && !s.acked.CompareAndSwap(old, sh.Ack); {
-		old = s.acked.Load()
-	}
-	return ans, nil
-}
-
 // sendClose tells the node to end the session.
 func (s *Session) sendClose(ctx context.Context) error {
 	sh := wire.Shell{Op: wire.OpClose, Seq: s.orders.next()}
@@ -301,18 +276,4 @@ func (s *Session) sendClose(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// backoff is the pauses between tries: none, then from wire.RetryMin doubling
-// to wire.RetryMax, with jitter.
-type backoff struct{ last time.Duration }
-
-// next is the next pause, at least as long as was asked for.
-func (b *backoff) next(asked time.Duration) time.Duration {
-	if b.last == 0 {
-		b.last = wire.RetryMin / 2
-		return asked
-	}
-	b.last = min(2*b.last, wire.RetryMax)
-	return max(asked, b.last/2+rand.N(b.last/2+1))
 }

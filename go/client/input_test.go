@@ -154,6 +154,17 @@ func TestNoSmallPieces(t *testing.T) {
 	}
 }
 
+// Nothing is sent beyond the limit, also when the limit came down.
+func TestNothingBeyondTheLimit(t *testing.T) {
+	in := newInput(0)
+	put(t, in, wire.MaxInput)
+	in.limit, in.room, in.flight = 0, 0, minFlight
+	in.chunks[0].offset = 10
+	if c := in.take(time.Unix(1_000, 0)); c != nil {
+		t.Fatalf("sent from %d to %d", c.offset, c.end())
+	}
+}
+
 // After the end nothing is sent, whatever answers still come in.
 func TestInputAfterItsEnd(t *testing.T) {
 	now := time.Unix(1_000, 0)

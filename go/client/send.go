@@ -1,16 +1,53 @@
 package client
 
 import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"etcha/go/wire"
 )
 
-// The pauses after which the node is asked for room that it has not told of.
 const (
+	// postTimeout is the time for one request inside a session.
+	postTimeout = wire.RequestRead
+	// probeMin and probeMax bound the pauses after which the node is asked for
+	// room that it has not told of.
 	probeMin = time.Second
 	probeMax = wire.RetryMax
+	// maxAcks is how many requests may be under way while one more is started
+	// for an acknowledgement alone.
+	maxAcks = eager
 )
+
+// once sends one request inside the session. Each tells what output was consumed.
+func (s *Session) once(ctx context.Context, sh wire.Shell) (wire.Answer, error) {
+	sh.Ack = s.consumed.Load()
+	raise(&s.told, sh.Ack)
+	tok, err := s.seal.sign(s.c.claims(s.node, s.source, s.info.Session, &sh))
+	if err != nil {
+		return wire.Answer{}, err
+	}
+	var ans wire.Answer
+	start := s.c.o.Now()
+	err = s.c.exchange(ctx, s.c.transport, s.url, tok, postTimeout, &ans)
+	s.c.trace(ctx, s.url, &sh, len(tok), start, err)
+	if err != nil {
+		s.told.Store(s.acked.Load()) // too low at worst: then it is told twice
+		s.orders.tick()
+		return wire.Answer{}, err
+	}
+	raise(&s.acked, sh.Ack)
+	return ans, nil
+}
+
+// raise sets v to at least n.
+func raise(v *atomic.Uint64, n uint64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); {
+		old = v.Load()
+	}
+}
 
 // launch starts senders for what may be sent. The lock of the input is held.
 func (s *Session) launch() {
@@ -120,4 +157,60 @@ func (s *Session) askRoom() {
 	s.probing = false
 	s.in.mu.Unlock()
 	s.orders.wantAnswer()
+}
+
+// acknowledge tells the node of consumed output, once there is enough of it.
+// On a long path one acknowledgement after another would take two round trips
+// for each window; so further ones leave while the first is under way.
+func (s *Session) acknowledge(end uint64) {
+	switch due := end - s.told.Load(); {
+	case due < s.ackEvery:
+	case due < max(2*s.ackEvery, s.info.Window/4) || !s.alsoAck(end):
+		s.orders.tick()
+	}
+}
+
+// alsoAck starts a sender with an acknowledgement, when few are under way.
+func (s *Session) alsoAck(end uint64) bool {
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	if s.in.err != nil || s.in.senders >= maxAcks {
+		return false
+	}
+	raise(&s.told, end)
+	s.in.senders++
+	s.requests.Add(1)
+	go s.sendAck()
+	return true
+}
+
+// sendAck is a sender that begins with an acknowledgement. When that fails the
+// tender does it.
+func (s *Session) sendAck() {
+	ans, err := s.once(s.ctx, wire.Shell{Op: wire.OpAck})
+	if err == nil {
+		s.heard(ans)
+	}
+	s.in.mu.Lock()
+	c := s.in.take(s.c.o.Now())
+	if c == nil {
+		s.in.senders--
+		s.launch()
+	}
+	s.in.mu.Unlock()
+	s.send(c)
+}
+
+// backoff is the pauses between tries: none, then from wire.RetryMin doubling
+// to wire.RetryMax, with jitter.
+type backoff struct{ last time.Duration }
+
+// next is the next pause, at least as long as was asked for.
+func (b *backoff) next(asked time.Duration) time.Duration {
+	if b.last == 0 {
+		b.last = wire.RetryMin / 2
+		return asked
+	}
+	b.last = min(2*b.last, wire.RetryMax)
+	return max(asked, b.last/2+rand.N(b.last/2+1))
 }

@@ -43,7 +43,8 @@ type Session struct {
 	probing  bool          // under in.mu
 	probeIn  time.Duration // under in.mu
 	consumed atomic.Uint64 // output bytes written out
-	acked    atomic.Uint64 // of those, told to the node
+	told     atomic.Uint64 // of those, in a request that is under way or was answered
+	acked    atomic.Uint64 // of those, answered
 	ackEvery uint64
 
 	requests sync.WaitGroup // senders of input, and the tender
@@ -117,6 +118,7 @@ func (s *Session) begin(st *stream) {
 	s.in = newInput(s.info.InputOffset)
 	s.orders = newOrders(s.info.Seq)
 	s.consumed.Store(s.info.OutputStart)
+	s.told.Store(s.info.OutputStart)
 	s.acked.Store(s.info.OutputStart)
 	s.ackEvery = wire.AckEvery
 	if s.info.Window > 0 {

@@ -185,9 +185,7 @@ func (s *Session) output(st *stream, w io.Writer, ev sse.Event) error {
 		return err
 	}
 	s.consumed.Store(end)
-	if end-s.acked.Load() >= s.ackEvery {
-		s.orders.tick()
-	}
+	s.acknowledge(end)
 	return nil
 }
 

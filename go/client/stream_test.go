@@ -404,7 +404,7 @@ func TestSessionThatIsGoneWithoutExit(t *testing.T) {
 	writePieces(t, s, "x")
 	_, err := s.Wait()
 	var loss *client.LossError
-	if !errors.As(err, &loss) {
+	if !errors.As(err, &loss) || !strings.Contains(err.Error(), "without saying how") {
 		t.Errorf("wait: %v", err)
 	}
 }

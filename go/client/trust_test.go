@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -211,6 +212,26 @@ func TestNodeAnswerMustBeProven(t *testing.T) {
 				t.Errorf("remembered %v, events %v", err == nil, e.kinds())
 			}
 		})
+	}
+}
+
+// Something else answers, with a text that only looks right.
+func TestNodeAnswerOfAnotherKind(t *testing.T) {
+	n := newNode(t, cat)
+	n.before = func(w http.ResponseWriter, r *http.Request) bool {
+		tok, err := n.identity.Node(wire.NodeClaims{IssuedAt: 1, Nonce: r.URL.Query().Get("nonce")})
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "text/html")
+		_ = json.NewEncoder(w).Encode(wire.NodeAnswer{Token: tok})
+		return true
+	}
+	n.start(overHTTP2)
+	_, err := newClient(t, n.options()).Node(context.Background())
+	var proxy *client.ProxyError
+	if !errors.As(err, &proxy) || proxy.ContentType != "text/html" {
+		t.Errorf("error %v", err)
 	}
 }
 

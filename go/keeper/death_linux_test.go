@@ -181,6 +181,45 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestAdoptedInTime stops the time that a session has without a daemon, also
+// when it runs out at that moment.
+func TestAdoptedInTime(t *testing.T) {
+	k, srv := inProcess(t, nil)
+	s := start(t, k, shell(t, "in-time", "exec cat"))
+	h, err := srv.find("in-time")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Release()
+	ctx := testContext(t)
+	var count uint64
+	for running := false; !running; {
+		h.mu.Lock()
+		running, count = h.resume != nil, h.resumes
+		h.mu.Unlock()
+		pause(ctx, t, "the time to run")
+	}
+	if s, err = k.Adopt(ctx, "in-time"); err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	running := h.resume != nil
+	h.mu.Unlock()
+	if running {
+		t.Error("the time still runs")
+	}
+	h.expire(count) // fired before it was stopped
+	s.Release()
+	if s, err = k.Adopt(ctx, "in-time"); err != nil {
+		t.Fatal(err)
+	}
+	h.expire(count)
+	if _, err := s.Input(ctx, 0, []byte("here\n"), false); err != nil {
+		t.Fatal(err)
+	}
+	follow(t, s).until("here")
+}
+
 // TestExitIsRemembered keeps an end and the output for the next daemon, until it
 // forgets them.
 func TestExitIsRemembered(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"etcha/go/wire"
 )
@@ -155,27 +156,30 @@ func TestDrainWaitsForItsReader(t *testing.T) {
 	rd := follow(t, s)
 	rd.ack = false
 	rd.blockedAt(r.Window)
-	ctx := testContext(t)
 	for done := false; !done; {
-		// Each time the drain's grace may pass: nothing ends while we do not read.
-		for range 2 {
-			if st := s.State(); st.Exit != nil && st.Head < 12008 {
-				t.Fatalf("exit with %d bytes read", st.Head)
-			}
-			pause(ctx, t, "nothing")
+		if rd.at == 5000 {
+			<-time.After(3 * wire.DrainGrace) // however long nobody reads
+		}
+		if st := s.State(); st.Exit != nil && st.Head < 12008 {
+			t.Fatalf("exit with %d bytes read", st.Head)
 		}
 		s.Acknowledge(rd.at)
-		_, done = rd.step()
+		if _, done = rd.step(); !done && rd.at < 12000 {
+			rd.blockedAt(rd.at/1000*1000 + 1000)
+		}
 	}
 	if !bytes.HasSuffix(rd.out[Output], []byte("the end\n")) || s.State().Exit.Code != 5 {
 		t.Errorf("%d bytes, exit %+v", len(rd.out[Output]), s.State().Exit)
 	}
 }
 
-// TestDrainIsBounded ends although a background process writes for ever.
+// TestDrainIsBounded ends although background processes write for ever, faster
+// than they are read.
 func TestDrainIsBounded(t *testing.T) {
 	k, _ := inProcess(t, nil)
-	for _, r := range []StartRequest{shell(t, "flood", `yes & exit 5`), piped(t, "flood-pipe", `yes & yes >&2 & exit 5`)} {
+	narrow := piped(t, "flood-narrow", `yes & exit 5`)
+	narrow.Window = 10_000
+	for _, r := range []StartRequest{shell(t, "flood", `yes & exit 5`), piped(t, "flood-pipe", `yes & yes >&2 & exit 5`), narrow} {
 		s := start(t, k, r)
 		rd := follow(t, s)
 		rd.take = func([]byte, Kind) {}

@@ -57,7 +57,7 @@ func TestFrameRefusals(t *testing.T) {
 		"half a body":   {full[:300], io.ErrUnexpectedEOF},
 		"too long":      {appendHeader(nil, opMeta, 0, 1, MaxMeta+1), errFrame},
 		"empty by rule": {appendHeader(nil, opSpace, 0, 1, 1), errFrame},
-		"huge":          {appendHeader(nil, 99, 0, 1, 1<<31), errFrame},
+		"huge":          {appendHeader(nil, 99, 0, 1, 1<<30), errFrame},
 	}
 	for name, c := range cases {
 		if _, err := reading(bytes.NewReader(c.in)).next(); !errors.Is(err, c.want) {

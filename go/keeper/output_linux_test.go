@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -273,5 +274,123 @@ func TestTrimAfterQuiet(t *testing.T) {
 	rd.until("after")
 	if _, _, err := s.Read(rd.buf, 2_500_000); !errors.Is(err, ErrGone) {
 		t.Errorf("trimmed output: %v", err)
+	}
+}
+
+// TestTinyWindow makes both sides wait for each other all the time, with a reader
+// that waits and one that is always there: one wake-up lost and it hangs.
+func TestTinyWindow(t *testing.T) {
+	k, _ := newKeeper(t)
+	for name, waits := range map[string]bool{"tiny-wait": true, "tiny-spin": false} {
+		r := piped(t, name, "seq 1 20000; seq 1 20000 >&2")
+		r.Window, r.Scrollback = 100, 1
+		s := start(t, k, r)
+		rd := follow(t, s)
+		for done := false; !done && rd.ctx.Err() == nil; {
+			var n int
+			if n, done = rd.step(); n == 0 && !done && waits {
+				rd.wait("output")
+			}
+		}
+		for kind, out := range rd.out {
+			if len(out) != 108894 || !bytes.HasSuffix(out, []byte("19999\n20000\n")) {
+				t.Errorf("%s: kind %d: %d bytes", name, kind, len(out))
+			}
+		}
+	}
+}
+
+// TestHostileWords lets a daemon write nonsense to its page. What the program
+// said stays whole, and the next daemon finds sane offsets.
+func TestHostileWords(t *testing.T) {
+	k, _ := inProcess(t, nil)
+	r := piped(t, "hostile", "read go; seq 1 100000; read go; echo end")
+	r.Window, r.Scrollback = 10_000, 100_000
+	s := start(t, k, r)
+	ctl := s.view.ctl
+	ctl.flight.Store(1 << 63)
+	ctl.want.Store(1 << 63)
+	send(t, s, []byte("\n"))
+	ctx := testContext(t)
+	for i := uint64(0); s.State().Head < 588895; i++ {
+		st := s.State()
+		if st.Head-s.view.h.acked.Load() > r.Window || s.view.h.acked.Load() > st.Head {
+			t.Fatalf("state %+v", st)
+		}
+		ctl.acked.Store(^uint64(0) - i%7)
+		ctl.armed.Add(1)
+		s.view.h.tail.Load()
+		if err := s.c.send(opSpace, 0, 0, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if i%100 == 0 {
+			pause(ctx, t, "the output")
+		}
+	}
+	ctl.acked.Store(0)
+	next, err := k.Adopt(ctx, "hostile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Release()
+	st := next.State()
+	if st.Head != 588895 || st.Acked > st.Head || st.Acked < st.Head-r.Window || st.Tail > st.Acked {
+		t.Fatalf("state %+v", st)
+	}
+	rd := follow(t, next)
+	rd.at = st.Acked
+	send(t, next, []byte("\n"))
+	if rd.toExit(); !bytes.HasSuffix(rd.out[Output], []byte("end\n")) {
+		t.Errorf("output %s", short(rd.out))
+	}
+}
+
+// TestReleaseWhileInUse drops a handle under all who use it.
+func TestReleaseWhileInUse(t *testing.T) {
+	k, _ := inProcess(t, nil)
+	for i := range 20 {
+		s := start(t, k, shell(t, fmt.Sprintf("use%d", i), "exec cat /dev/zero"))
+		ctx := testContext(t)
+		var wg sync.WaitGroup
+		until := func(use func() error) {
+			wg.Go(func() {
+				for {
+					if err := use(); err != nil {
+						if !errors.Is(err, ErrReleased) && !errors.Is(err, ErrLost) && !errors.Is(err, ErrFull) {
+							t.Error(err)
+						}
+						return
+					}
+				}
+			})
+		}
+		var at, in uint64
+		buf := make([]byte, 1000)
+		until(func() error {
+			n, _, err := s.Read(buf, at)
+			at += uint64(n)
+			s.Acknowledge(at)
+			s.SetFlight(at % 5000)
+			return err
+		})
+		until(func() error {
+			st, err := s.Input(ctx, in, []byte("x"), false)
+			in = st.Accepted
+			return err
+		})
+		until(func() error { _, err := s.Resize(ctx, 1, 80, 24); return err })
+		until(func() error { s.State(); s.Info(); return s.Err() })
+		until(func() error { return s.SetMeta(ctx, []byte("x")) })
+		if i%2 == 0 {
+			s.Release()
+		}
+		wg.Go(s.Release)
+		wg.Wait()
+		if _, _, err := s.Read(buf, 0); !errors.Is(err, ErrReleased) {
+			t.Errorf("read: %v", err)
+		}
+		if err := s.Err(); !errors.Is(err, ErrReleased) {
+			t.Errorf("error: %v", err)
+		}
 	}
 }

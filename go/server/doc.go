@@ -27,6 +27,10 @@
 // address with the most is put out. An address whose requests fail too often is
 // not refused but shares a slow lane. See crowd, limiter.
 //
+// A stream ends when one of its writes takes too long, or when its peer has
+// acknowledged nothing for as long; a client that is merely stopped is neither,
+// while what is on its way to it fits the buffers.
+//
 // # Host and browsers
 //
 // Tokens are never ambient, so a hostile page cannot act, and other programs
@@ -47,7 +51,7 @@
 // # Goroutines
 //
 // Run's own goroutine owns the node. It starts one that serves HTTP and one for
-// the control socket; both have ended when Run returns, and so has every
-// request. A reload swaps what requests share (settings, TLS state, sessions)
+// the control socket, and at the end one that waits for the last answers; all
+// have ended when Run returns. A reload swaps what requests share (settings, TLS state, sessions)
 // whole; a request sees one of each from its beginning to its end.
 package server

@@ -89,6 +89,8 @@ func (n *node) warnRestart(c *config.Config) {
 	for key, same := range map[string]bool{
 		"httpServer.listenAddress": c.HTTPServer.ListenAddress == was.HTTPServer.ListenAddress,
 		"httpServer.disableTLS":    c.HTTPServer.DisableTLS == was.HTTPServer.DisableTLS,
+		"run.maxSessions":          c.Run.MaxSessions == was.Run.MaxSessions,
+		"run.maxSessionsPerKey":    c.Run.MaxSessionsPerKey == was.Run.MaxSessionsPerKey,
 		"run.stateDir":             c.Run.StateDir == was.Run.StateDir,
 		"cli.logFormat":            c.CLI.LogFormat == was.CLI.LogFormat,
 	} {

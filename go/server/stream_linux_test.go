@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -163,6 +164,29 @@ func TestClientCertificates(t *testing.T) {
 	n.hangup(n.config, "configuration reloaded")
 	if accepted("", "") || !accepted(other, otherKey) || accepted(ca, caKey) {
 		t.Error("the new authority is not in force")
+	}
+}
+
+// HTTP/1.0, as nginx speaks to its upstreams unless told otherwise: the stream
+// ends with the connection.
+func TestStreamOverHTTP10(t *testing.T) {
+	n := newNode(t)
+	c := dialTLS(t, n.info.Addr)
+	tok := n.sign(n.alice, n.claims("debug", "", wire.Shell{Op: wire.OpOpen, Command: "/bin/echo hi"}))
+	if _, err := fmt.Fprintf(c, "POST %s HTTP/1.0\r\nContent-Type: application/jwt\r\nContent-Length: %d\r\n\r\n%s", wire.PathShell("debug"), len(tok), tok); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	s := &stream{n: n, events: sse.NewReader(resp.Body)}
+	if out, exit := s.output(); out != "hi\n" || exit.Code != 0 || len(resp.TransferEncoding) != 0 {
+		t.Errorf("%q %+v %v", out, exit, resp.TransferEncoding)
+	}
+	if _, err := s.events.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the exit: %v", err)
 	}
 }
 

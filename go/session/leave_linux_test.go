@@ -3,8 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"os"
-	"strconv"
 	"syscall"
 	"testing"
 
@@ -101,9 +99,5 @@ func TestKeeperDiesUnderABusyStream(t *testing.T) {
 
 func (n *node) killKeeper() {
 	n.tb.Helper()
-	pid, err := strconv.Atoi(n.keeperPID())
-	n.must(err)
-	p, err := os.FindProcess(pid)
-	n.must(err)
-	n.must(p.Signal(syscall.SIGKILL))
+	n.must(syscall.Kill(n.keeperPID(), syscall.SIGKILL))
 }

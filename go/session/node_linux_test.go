@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,20 +107,14 @@ func (n *node) shutDown() {
 	if n.k != nil {
 		n.k.Close()
 	}
-	k, err := keeper.Connect(ctx, keeper.ConnectOptions{StateDir: n.dir})
-	if err != nil {
-		return // the test ended it
-	}
-	if err := k.Shutdown(ctx); err != nil {
-		n.tb.Errorf("shut down keeper: %v", err)
-	}
-	k.Close()
-	eventually(n.tb, "the keeper to leave", func() bool {
-		k, err := keeper.Connect(ctx, keeper.ConnectOptions{StateDir: n.dir})
-		if err == nil {
-			k.Close()
+	if k, err := keeper.Connect(ctx, keeper.ConnectOptions{StateDir: n.dir}); err == nil { // the test did not end it
+		if err := k.Shutdown(ctx); err != nil {
+			n.tb.Errorf("shut down keeper: %v", err)
 		}
-		return errors.Is(err, keeper.ErrNone)
+		k.Close()
+	}
+	eventually(n.tb, "the keeper to leave", func() bool {
+		return errors.Is(syscall.Kill(n.keeperPID(), 0), syscall.ESRCH)
 	})
 }
 
@@ -180,11 +176,13 @@ func (n *node) attach(s *Session, sh wire.Shell, confirm *wire.Confirmation) *vi
 }
 
 // keeperPID is the keeper's process.
-func (n *node) keeperPID() string {
+func (n *node) keeperPID() int {
 	n.tb.Helper()
 	b, err := os.ReadFile(n.dir + "/" + pidFile)
 	n.must(err)
-	return string(b)
+	pid, err := strconv.Atoi(string(b))
+	n.must(err)
+	return pid
 }
 
 // held is what the keeper holds.

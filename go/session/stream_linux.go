@@ -152,7 +152,8 @@ func (s *Session) drop(v *stream) bool {
 	return true
 }
 
-// hello writes the first event.
+// hello sends the first event, by itself: who opened a session and did not get
+// it whole cannot come back, who did must be let.
 func (v *stream) hello(st Start) error {
 	s := v.s
 	signed, err := s.proofOf(st.Tok)
@@ -167,7 +168,7 @@ func (v *stream) hello(st Start) error {
 	if st.Attach || state.Room < lowRoom {
 		s.typing.low.Store(true) // tell it once there is room, or at once
 	}
-	return v.event(wire.EventSession, s.describe(state, v.next, v.next-st.From, signed))
+	return v.send(wire.EventSession, s.describe(state, v.next, v.next-st.From, signed))
 }
 
 // describe is the data of the first event.
@@ -204,7 +205,7 @@ func (v *stream) turn(ctx context.Context) (done bool, err error) {
 	for {
 		select {
 		case <-v.replaced:
-			return true, v.last(wire.EventReplaced, struct{}{})
+			return true, v.send(wire.EventReplaced, struct{}{})
 		default:
 		}
 		// Before the output and the notices: what was said before an end comes
@@ -302,7 +303,7 @@ func (v *stream) idle() error {
 
 // exit writes the last event of a session.
 func (v *stream) exit(e *keeper.Exit) error {
-	if err := v.last(wire.EventExit, wire.Exit{Code: e.Code, Signal: e.Signal, Reason: e.Reason}); err != nil {
+	if err := v.send(wire.EventExit, wire.Exit{Code: e.Code, Signal: e.Signal, Reason: e.Reason}); err != nil {
 		return err
 	}
 	v.s.mu.Lock()
@@ -312,8 +313,8 @@ func (v *stream) exit(e *keeper.Exit) error {
 	return nil
 }
 
-// last writes an event after which none follows.
-func (v *stream) last(name string, data any) error {
+// send writes an event at once.
+func (v *stream) send(name string, data any) error {
 	if err := v.event(name, data); err != nil {
 		return err
 	}

@@ -288,6 +288,7 @@ func TestCheckLife(t *testing.T) {
 		"no iat":                   {0, now, now + 5, 0, wire.CodeBadRequest},
 		"no nbf":                   {now, 0, now + 5, 0, wire.CodeBadRequest},
 		"negative":                 {math.MinInt64, math.MinInt64, now, 0, wire.CodeBadRequest},
+		"negative iat":             {math.MinInt64, now, now + 5, 0, wire.CodeBadRequest},
 		"negative exp":             {now, now, -5, 0, wire.CodeBadRequest},
 		"exp is iat":               {now, now, now, 0, wire.CodeBadRequest},
 		"exp before iat":           {now, now - 9, now - 5, 0, wire.CodeBadRequest},

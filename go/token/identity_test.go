@@ -165,6 +165,8 @@ func TestProof(t *testing.T) {
 	lie.Key = other.encoded()
 	ownKey := mustSign(t, other.Key(), wire.TypeProof, lie)
 	wrongTyp := mustSign(t, node.Key(), wire.TypeNode, claims)
+	named := wire.ProofClaims{Node: other.ID(), Key: node.encoded(), Request: RequestHash(request)}
+	otherName := mustSign(t, node.Key(), wire.TypeProof, named)
 	lie.Key = "AAAA"
 	noKey := mustSign(t, other.Key(), wire.TypeProof, lie)
 	ed := mustGenerate(t, KindEd25519, "")
@@ -179,6 +181,7 @@ func TestProof(t *testing.T) {
 		"no pin":                     {tok, "", request},
 		"the node's key, not by it":  {stolenKey, node.ID(), request},
 		"its own key for the node's": {ownKey, node.ID(), request},
+		"names another node":         {otherName, node.ID(), request},
 		"another request":            {tok, node.ID(), []byte("another request token")},
 		"another typ":                {wrongTyp, node.ID(), request},
 		"no key":                     {noKey, node.ID(), request},

@@ -47,10 +47,14 @@ func verify(tok []byte, typ string, keys []PublicKey) ([]byte, PublicKey, error)
 		return nil, PublicKey{}, invalid("no key for alg %.64q", p.alg)
 	}
 	for _, k := range fit {
-		if check(p, k.p.alg, k.p.raw) == nil {
-			payload, err := decodePart(p.payload)
-			return payload, k, err
+		if check(p, k.p.alg, k.p.raw) != nil {
+			continue
 		}
+		payload, err := decodePart(p.payload)
+		if err != nil {
+			return nil, PublicKey{}, err
+		}
+		return payload, k, nil
 	}
 	return nil, PublicKey{}, invalid("no signature by one of %d keys", len(fit))
 }

@@ -8,11 +8,15 @@ import (
 	"etcha/go/cli"
 )
 
+// version is set by the linker.
+var version = "dev"
+
 func main() {
 	os.Exit(cli.Run(context.Background(), os.Args, cli.Env{
 		Stdin:   os.Stdin,
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Environ: os.Environ(),
+		Version: version,
 	}))
 }
