@@ -52,9 +52,6 @@ func (a *app) wantsColour(isTerminal bool) bool {
 	return isTerminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"
 }
 
-// printJSONLine writes v to stdout as one line of JSON.
-func (a *app) printJSONLine(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
-
 // printJSON writes v to stdout as indented JSON.
 func (a *app) printJSON(v any) error {
 	enc := json.NewEncoder(a.stdout)

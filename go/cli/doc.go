@@ -15,11 +15,13 @@
 //   - With a command's own output on stdout, everything meant for the person
 //     goes to stderr.
 //
-// Goroutines: `etcha shell` starts one reader of stdin, one sender, and one for
-// signals and the window's size; all are owned by the session of that command,
-// which ends them before it returns. Only the reader may stay behind, blocked
-// in a read of stdin that nothing can wake; it touches nothing any more.
-// `etcha demo` starts one per child process and waits for it.
+// Goroutines: `etcha shell` starts a reader of stdin, a sender, one that watches
+// signals, one for the window's size, and one that waits for the session's end;
+// all belong to the session (remote) and end with it. The reader may stay behind,
+// blocked in a read of stdin that nothing can wake, and so may, when a network is
+// gone and the person does not wait, a call to the node; neither touches the
+// terminal any more. `etcha demo` starts one for each child process and waits
+// for it. A question on the terminal has one that watches signals meanwhile.
 //
 // The node's commands (run, keeper, node, demo) exist on Linux only; elsewhere
 // they say so.

@@ -65,15 +65,6 @@ func (e *escapes) scan(dst, typed []byte) (out []byte, act escapeAction, rest []
 	return dst, escapeNone, nil
 }
 
-// flush appends an escape character that was held back, at the end of the input.
-func (e *escapes) flush(dst []byte) []byte {
-	if !e.held {
-		return dst
-	}
-	e.held = false
-	return append(dst, e.char)
-}
-
 func (e *escapes) action(b byte) escapeAction {
 	switch b {
 	case '.':

@@ -31,7 +31,6 @@ func (r *remote) input() {
 			return
 		}
 		if err != nil { // the terminal hung up
-			r.typed.put(r.esc.flush(nil))
 			r.finish(signalled(hangup))
 			return
 		}

@@ -17,7 +17,7 @@ const maxPassphrase = 4096
 // descriptor fd where it is not negative, else from the person.
 func (a *app) passphrase(fd int, name string) ([]byte, error) {
 	if fd >= 0 {
-		return readPassphrase(fd)
+		return a.readPassphrase(fd)
 	}
 	secret, err := askSecret("Passphrase of " + name + ": ")
 	if errors.Is(err, errNoTerminal) {
@@ -30,7 +30,7 @@ func (a *app) passphrase(fd int, name string) ([]byte, error) {
 // newPassphrase asks twice for the passphrase of a new key, or reads it from fd.
 func (a *app) newPassphrase(fd int) ([]byte, error) {
 	if fd >= 0 {
-		return readPassphrase(fd)
+		return a.readPassphrase(fd)
 	}
 	for {
 		first, err := askSecret("New passphrase: ")
@@ -56,8 +56,8 @@ func (a *app) newPassphrase(fd int) ([]byte, error) {
 
 // readPassphrase reads the first line that comes from the descriptor fd, and not
 // a byte more: what follows it on stdin is the session's.
-func readPassphrase(fd int) ([]byte, error) {
-	f, err := inherited(fd)
+func (a *app) readPassphrase(fd int) ([]byte, error) {
+	f, err := a.inherited(fd)
 	if err != nil {
 		return nil, err
 	}
@@ -84,11 +84,10 @@ func readPassphrase(fd int) ([]byte, error) {
 	return line, nil
 }
 
-// inherited is a descriptor that the program was started with. It stays open:
-// closing it would free a number that means something to the caller.
-func inherited(fd int) (*os.File, error) {
+// inherited is a descriptor that the program was started with.
+func (a *app) inherited(fd int) (*os.File, error) {
 	if fd == 0 {
-		return os.Stdin, nil
+		return a.env.Stdin, nil
 	}
 	f := os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd))
 	if f == nil {

@@ -260,6 +260,7 @@ func (r *remote) note(format string, args ...any) {
 		lead = "\n"
 	}
 	fmt.Fprintf(r.app.stderr, "%s%s %s\n", lead, r.app.paint(dim, "etcha:"), fmt.Sprintf(format, args...))
+	r.output.last.Store('\n')
 }
 
 // notify is told by the client what the person should know.

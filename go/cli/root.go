@@ -37,7 +37,7 @@ etcha run                    be a node`,
 		&cobra.Group{ID: groupNode, Title: "Be a node"},
 		&cobra.Group{ID: groupMore, Title: "More"},
 	)
-	root.SetHelpCommandGroupID(groupMore)
+	root.SetHelpCommand(a.helpCommand())
 	root.SetCompletionCommandGroupID(groupMore)
 	root.SetHelpFunc(a.help)
 	root.SetFlagErrorFunc(flagError)
@@ -51,6 +51,7 @@ etcha run                    be a node`,
 	noError(root.RegisterFlagCompletionFunc("log-level", cobra.FixedCompletions(logs.Levels(), cobra.ShellCompDirectiveNoFileComp)))
 	noError(root.RegisterFlagCompletionFunc("log-format", cobra.FixedCompletions(logs.Formats(), cobra.ShellCompDirectiveNoFileComp)))
 	root.AddCommand(a.commands()...)
+	root.InitDefaultCompletionCmd() // now, so that it is prepared like the others
 	for _, c := range root.Commands() {
 		a.prepare(c)
 	}

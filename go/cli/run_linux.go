@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -94,7 +95,7 @@ func (a *app) reload(ctx context.Context) (*config.Config, error) {
 // write it changes nothing.
 func (a *app) ready(n server.NodeInfo, asJSON bool) {
 	if asJSON {
-		_ = a.printJSONLine(readyJSON{ID: n.ID, URL: n.URL, Addr: n.Addr})
+		_ = json.NewEncoder(a.stdout).Encode(readyJSON{ID: n.ID, URL: n.URL, Addr: n.Addr})
 		return
 	}
 	fmt.Fprintf(a.stdout, "etcha: ready on %s, node %s\n", n.URL, n.ID)

@@ -18,9 +18,8 @@ import (
 // The scripts drive the real program against a real node on a free port.
 //
 //	node [args]        start a node with ./etcha.jsonnet; sets NODE_ID, NODE_URL, NODE_PORT
-//	keys NAME          make the keys NAME and NAME.pub; sets NAME_pub
+//	keys NAME [flags]  make the keys NAME and NAME.pub; sets NAME_pub
 //	status N command   run a command that must exit with N
-//	stopnode           stop the node, as etcha node stop does
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -57,10 +56,10 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func scriptKeys(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: keys NAME")
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: keys NAME [flags]")
 	}
-	ts.Check(ts.Exec("etcha", "generate-keys", "--id", args[0], "--out", args[0]))
+	ts.Check(ts.Exec("etcha", append([]string{"generate-keys", "--id", args[0], "--out", args[0]}, args[1:]...)...))
 	pub := ts.ReadFile(args[0] + ".pub")
 	ts.Setenv(args[0]+"_pub", pub[:len(pub)-1])
 }

@@ -28,6 +28,7 @@ func (s *shell) clientOptions(set *settings, p place, signer etcha.Signer) (etch
 		PathShell:     p.pathShell,
 		Target:        p.known(),
 		Signer:        signer,
+		Subject:       whoami(),
 		NodeID:        p.nodeID,
 		KnownNodes:    known,
 		ForgetCommand: "etcha known-nodes forget " + p.known(),

@@ -242,8 +242,8 @@ func TestTerminalSuspend(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.types("fg\r")
-	s.types("echo back; stty size\r")
-	s.sees("30 90")
+	s.types("until stty size | grep -x '30 90'; do sleep 0.02; done\r") // size and typing do not wait for each other
+	s.seesLine("30 90")
 	s.types("exit 3\r")
 	s.seesLine("exit")
 	s.until("the local prompt", func(_, shown string) bool {

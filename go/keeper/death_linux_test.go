@@ -190,34 +190,44 @@ func TestAdoptedInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Release()
 	ctx := testContext(t)
-	var count uint64
-	for running := false; !running; {
+	release := func() (count uint64) {
+		s.Release()
+		for {
+			h.mu.Lock()
+			running, count := h.resume != nil, h.resumes
+			h.mu.Unlock()
+			if running {
+				return count
+			}
+			pause(ctx, t, "the time to run")
+		}
+	}
+	adopt := func() {
+		if s, err = k.Adopt(ctx, "in-time"); err != nil {
+			t.Fatal(err)
+		}
 		h.mu.Lock()
-		running, count = h.resume != nil, h.resumes
-		h.mu.Unlock()
-		pause(ctx, t, "the time to run")
+		defer h.mu.Unlock()
+		if h.resume != nil {
+			t.Error("the time still runs")
+		}
 	}
-	if s, err = k.Adopt(ctx, "in-time"); err != nil {
-		t.Fatal(err)
-	}
-	h.mu.Lock()
-	running := h.resume != nil
-	h.mu.Unlock()
-	if running {
-		t.Error("the time still runs")
-	}
-	h.expire(count) // fired before it was stopped
-	s.Release()
-	if s, err = k.Adopt(ctx, "in-time"); err != nil {
-		t.Fatal(err)
-	}
-	h.expire(count)
+	first := release()
+	adopt()
+	h.expire(first) // had fired before it was stopped
+	release()
+	h.expire(first) // had fired even longer before
+	adopt()
 	if _, err := s.Input(ctx, 0, []byte("here\n"), false); err != nil {
 		t.Fatal(err)
 	}
 	follow(t, s).until("here")
+	select {
+	case <-h.ending:
+		t.Error("the session is being ended")
+	default:
+	}
 }
 
 // TestExitIsRemembered keeps an end and the output for the next daemon, until it

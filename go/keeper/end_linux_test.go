@@ -164,8 +164,10 @@ func TestDrainWaitsForItsReader(t *testing.T) {
 			t.Fatalf("exit with %d bytes read", st.Head)
 		}
 		s.Acknowledge(rd.at)
-		if _, done = rd.step(); !done && rd.at < 12000 {
-			rd.blockedAt(rd.at/1000*1000 + 1000)
+		if full := rd.at + r.Window; full <= 12000 {
+			rd.blockedAt(full)
+		} else if _, done = rd.step(); !done {
+			pause(rd.ctx, t, "the exit")
 		}
 	}
 	if !bytes.HasSuffix(rd.out[Output], []byte("the end\n")) || s.State().Exit.Code != 5 {
@@ -173,13 +175,11 @@ func TestDrainWaitsForItsReader(t *testing.T) {
 	}
 }
 
-// TestDrainIsBounded ends although background processes write for ever, faster
-// than they are read.
+// TestDrainIsBounded ends although background processes write for ever, to a
+// reader that takes all at once and to one that always leaves them waiting.
 func TestDrainIsBounded(t *testing.T) {
 	k, _ := inProcess(t, nil)
-	narrow := piped(t, "flood-narrow", `yes & exit 5`)
-	narrow.Window = 10_000
-	for _, r := range []StartRequest{shell(t, "flood", `yes & exit 5`), piped(t, "flood-pipe", `yes & yes >&2 & exit 5`), narrow} {
+	for _, r := range []StartRequest{shell(t, "flood", `yes & exit 5`), piped(t, "flood-pipe", `yes & yes >&2 & exit 5`)} {
 		s := start(t, k, r)
 		rd := follow(t, s)
 		rd.take = func([]byte, Kind) {}
@@ -188,4 +188,15 @@ func TestDrainIsBounded(t *testing.T) {
 		}
 		awaitEnded(t, s)
 	}
+	r := piped(t, "flood-late", `yes & exit 5`)
+	r.Window = 5000
+	s := start(t, k, r)
+	rd := follow(t, s)
+	for s.State().Exit == nil {
+		for st := s.State(); st.Exit == nil && st.Head < st.Acked+r.Window; st = s.State() {
+			pause(rd.ctx, t, "the ring to be full")
+		}
+		s.Acknowledge(s.State().Head)
+	}
+	awaitEnded(t, s)
 }

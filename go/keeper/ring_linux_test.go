@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -211,6 +213,60 @@ func TestRunsFull(t *testing.T) {
 	if n, kind, err := v.read(make([]byte, 9), runSlots+1); n != 1 || kind != Output || err != nil {
 		t.Errorf("read the last: %d, %v, %v", n, kind, err)
 	}
+}
+
+// TestArm lets a reader look for output at every moment around its arrival: what
+// it overlooks it must be told of.
+func TestArm(t *testing.T) {
+	r, err := newRing(1<<16, 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	v := ringView(t, r)
+	defer v.close()
+	const all = 20_000
+	poke := make(chan struct{}, 1)
+	var seen atomic.Uint64
+	var wg sync.WaitGroup
+	wg.Go(func() { // what the keeper does
+		armed := uint64(0)
+		for i := range uint64(all) {
+			for seen.Load() < i { // one at a time: nothing else will wake the reader
+				if t.Failed() {
+					return
+				}
+			}
+			r.ack(i)
+			put(r, []byte{1}, Output, r.window)
+			if now := v.ctl.armed.Load(); now != armed {
+				armed = now
+				select {
+				case poke <- struct{}{}:
+				default:
+				}
+			}
+		}
+	})
+	ctx := testContext(t)
+	for at, buf := uint64(0), make([]byte, 8); at < all; {
+		n, _, err := v.readOrArm(buf, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at += uint64(n)
+		seen.Store(at)
+		if n > 0 {
+			continue
+		}
+		select {
+		case <-poke:
+		case <-ctx.Done():
+			t.Errorf("nobody said that there is more after %d", at)
+			at = all
+		}
+	}
+	wg.Wait()
 }
 
 // TestTrim gives the memory back that acknowledged output has used.

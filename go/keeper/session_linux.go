@@ -130,14 +130,7 @@ func (s *Session) Read(buf []byte, from uint64) (n int, kind Kind, err error) {
 	if s.view == nil {
 		return 0, 0, ErrReleased
 	}
-	n, kind, err = s.view.read(buf, from)
-	if n > 0 || err != nil {
-		return n, kind, err
-	}
-	// Ask to be told, then look again: the keeper publishes the head before it
-	// looks whether somebody asked.
-	s.view.ctl.armed.Add(1)
-	return s.view.read(buf, from)
+	return s.view.readOrArm(buf, from)
 }
 
 // Acknowledge says how many output bytes were consumed in all. It never moves

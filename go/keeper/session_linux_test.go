@@ -30,32 +30,6 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// TestEveryPokeArrives looks for output at any moment around its arrival: a
-// program that says nothing more until it is answered must not be overlooked.
-func TestEveryPokeArrives(t *testing.T) {
-	k, _ := newKeeper(t)
-	s := start(t, k, piped(t, "ping", "exec cat"))
-	rd := follow(t, s)
-	rd.take = func([]byte, Kind) {}
-	turn := 0
-	for i := range uint64(6000) {
-		if _, err := s.Input(rd.ctx, i, []byte("x"), false); err != nil {
-			t.Fatal(err)
-		}
-		for range int(i*7919%100) * 40 { // some 0 to 100 µs
-			turn++
-		}
-		for rd.at <= i {
-			if n, _ := rd.step(); n == 0 {
-				rd.wait("an echo")
-			}
-		}
-	}
-	if turn == 0 {
-		t.Error("never waited")
-	}
-}
-
 func TestExitStatus(t *testing.T) {
 	k, _ := inProcess(t, nil)
 	cases := map[string]struct {

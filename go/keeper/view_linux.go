@@ -68,6 +68,18 @@ func (v *view) close() error {
 	return err
 }
 
+// readOrArm is read, and when there is nothing asks to be told of more. It looks
+// once more after that: the keeper publishes the head before it looks whether
+// somebody asked.
+func (v *view) readOrArm(buf []byte, from uint64) (n int, kind Kind, err error) {
+	n, kind, err = v.read(buf, from)
+	if n > 0 || err != nil {
+		return n, kind, err
+	}
+	v.ctl.armed.Add(1)
+	return v.read(buf, from)
+}
+
 // read copies output from an offset on; n is 0 when there is none yet.
 func (v *view) read(buf []byte, from uint64) (n int, kind Kind, err error) {
 	head := v.h.head.Load() // before the runs: all up to head are visible then

@@ -2,14 +2,14 @@ package metrics
 
 import "etcha/go/wire"
 
-// Type is the kind of a metric.
+// Type is the kind of a metric, as Prometheus calls it.
 type Type string
 
 // Kinds of metrics.
 const (
-	Counter   Type = "counter"
-	Gauge     Type = "gauge"
-	Histogram Type = "histogram"
+	counter   Type = "counter"
+	gauge     Type = "gauge"
+	histogram Type = "histogram"
 )
 
 // Desc describes one metric of this program, for the manual.
@@ -45,22 +45,22 @@ const (
 func Describe() []Desc {
 	source := []string{"source"}
 	return []Desc{
-		{nameBuild, Gauge, "Always 1; the version of Etcha and of the Go toolchain that built it.", []string{"version", "goversion"}},
-		{nameKeeper, Gauge, "1 while the process that holds the sessions answers, else 0.", nil},
-		{nameLimiterSize, Gauge, "Addresses whose failed requests are being remembered.", nil},
-		{namePanics, Counter, "Panics that a request handler recovered from. Anything above 0 is a defect.", nil},
-		{nameReplays, Counter, "Request tokens refused because they had been used before.", nil},
-		{nameLimited, Counter, "Requests slowed (delayed) or turned away (refused) because too many from their address had failed.", []string{"action"}},
-		{nameRequests, Counter, "HTTP requests answered, by status.", []string{"code"}},
-		{nameDuration, Histogram, "Length of ended sessions in seconds.", source},
-		{nameInput, Counter, "Input bytes that sessions accepted.", source},
-		{nameOldest, Gauge, "Age of the oldest open session in seconds; 0 without one.", source},
-		{nameOutput, Counter, "Output bytes sent to clients.", source},
-		{nameSurvivors, Counter, "Processes that outlived the end of their session's program and had to be killed.", source},
-		{nameEnded, Counter, "Sessions ended, by reason.", []string{"source", "reason"}},
-		{nameRefused, Counter, "Requests for a session or inside one that were refused, by reason. The source is empty when it is not a configured one.", []string{"source", "reason"}},
-		{nameStarted, Counter, "Sessions started.", []string{"source", "break_glass"}},
-		{nameShells, Gauge, "Open shells by source, ID of the opener's key, and address. Ended ones read 0 for five minutes; a series without key and address is always there and 0.", []string{"name", "public_key", "remote_addr"}},
+		{nameBuild, gauge, "Always 1; the version of Etcha and of the Go toolchain that built it.", []string{"version", "goversion"}},
+		{nameKeeper, gauge, "1 while the process that holds the sessions answers, else 0.", nil},
+		{nameLimiterSize, gauge, "Addresses whose failed requests are being remembered.", nil},
+		{namePanics, counter, "Panics that a request handler recovered from. Anything above 0 is a defect.", nil},
+		{nameReplays, counter, "Request tokens refused because they had been used before.", nil},
+		{nameLimited, counter, "Requests slowed (delayed) or turned away (refused) because too many from their address had failed.", []string{"action"}},
+		{nameRequests, counter, "HTTP requests answered, by status.", []string{"code"}},
+		{nameDuration, histogram, "Length of ended sessions in seconds.", source},
+		{nameInput, counter, "Input bytes that sessions accepted.", source},
+		{nameOldest, gauge, "Age of the oldest open session in seconds; 0 without one.", source},
+		{nameOutput, counter, "Output bytes sent to clients.", source},
+		{nameSurvivors, counter, "Processes that outlived the end of their session's program and had to be killed.", source},
+		{nameEnded, counter, "Sessions ended, by reason.", []string{"source", "reason"}},
+		{nameRefused, counter, "Requests for a session or inside one that were refused, by reason. The source is empty when it is not a configured one.", []string{"source", "reason"}},
+		{nameStarted, counter, "Sessions started.", []string{"source", "break_glass"}},
+		{nameShells, gauge, "Open shells by source, ID of the opener's key, and address. Ended ones read 0 for five minutes; a series without key and address is always there and 0.", []string{"name", "public_key", "remote_addr"}},
 	}
 }
 
@@ -82,8 +82,8 @@ const (
 // other stands for a value outside a bounded set.
 const other = "other"
 
-// Refusals lists every value of the label "reason" of etcha_sessions_refused_total.
-func Refusals() []string {
+// allRefusals lists every value of the label "reason" of etcha_sessions_refused_total.
+func allRefusals() []string {
 	return []string{
 		string(RefusedNoSource), string(RefusedNoShell), string(RefusedToken), string(RefusedAudience),
 		string(RefusedRoute), string(RefusedNoSession),
@@ -94,8 +94,8 @@ func Refusals() []string {
 	}
 }
 
-// EndReasons lists every value of the label "reason" of etcha_sessions_ended_total.
-func EndReasons() []string {
+// allEndReasons lists every value of the label "reason" of etcha_sessions_ended_total.
+func allEndReasons() []string {
 	return []string{
 		string(wire.ReasonExited), string(wire.ReasonClosed), string(wire.ReasonIdle), string(wire.ReasonAge),
 		string(wire.ReasonLost), string(wire.ReasonPolicy), string(wire.ReasonStopped), string(wire.ReasonKilled),

@@ -59,8 +59,8 @@ func newMetrics(version string, now func() time.Time) *Metrics {
 		duration:    d.histogram(nameDuration, durationBuckets()),
 		panics:      d.counter(namePanics).WithLabelValues(),
 		replays:     d.counter(nameReplays).WithLabelValues(),
-		refusals:    Refusals(),
-		endReasons:  EndReasons(),
+		refusals:    allRefusals(),
+		endReasons:  allEndReasons(),
 		sources:     map[string]bool{},
 	}
 	build := d.gauge(nameBuild)

@@ -286,7 +286,7 @@ func TestBehindTheScrollback(t *testing.T) {
 		}
 		slow.keep(e)
 	}
-	if <-slow.done; !errors.Is(slow.err, ErrBehind) {
+	if <-slow.done; !errors.Is(slow.err, errBehind) {
 		t.Errorf("stream: %v", slow.err)
 	}
 	again := n.attach(s, wire.Shell{Offset: slow.next}, nil)

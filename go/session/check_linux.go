@@ -10,8 +10,8 @@ import (
 	"etcha/go/authz"
 )
 
-// ErrNotProgram means that a file is there but cannot be executed.
-var ErrNotProgram = errors.New("not an executable file")
+// errNotProgram means that a file is there but cannot be executed.
+var errNotProgram = errors.New("not an executable file")
 
 // Check reports why a program could not be started as things are now: the
 // account may not log in, its folder or its file is not there. All of it may
@@ -52,7 +52,7 @@ func program(file string) error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
-		return fmt.Errorf("program %q: %w", file, ErrNotProgram)
+		return fmt.Errorf("program %q: %w", file, errNotProgram)
 	}
 	return nil
 }

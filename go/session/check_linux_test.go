@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	if err := Check(authz.Exec{Argv: []string{plain}}); !errors.Is(err, ErrNotProgram) {
+	if err := Check(authz.Exec{Argv: []string{plain}}); !errors.Is(err, errNotProgram) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -183,8 +183,9 @@ func TestInputRoomReturns(t *testing.T) {
 // that is refused.
 func TestAcknowledgementComesFirst(t *testing.T) {
 	n := newNode(t)
-	s, v := n.run(`head -c 400000 /dev/zero; cat`)
+	s, v := n.run(`read x; head -c 400000 /dev/zero; cat`)
 	v.session()
+	n.do(s, wire.Shell{Op: wire.OpInput, Data: []byte("\n")})
 	for v.next < wire.InitialFlight {
 		v.must(wire.EventOutput)
 	}
@@ -194,7 +195,7 @@ func TestAcknowledgementComesFirst(t *testing.T) {
 	for v.next < 400_000 {
 		v.must(wire.EventOutput)
 	}
-	n.do(s, wire.Shell{Op: wire.OpInput, Ack: 1 << 60, EOF: true}) // beyond the head: clamped
+	n.do(s, wire.Shell{Op: wire.OpInput, Offset: 1, Ack: 1 << 60, EOF: true}) // beyond the head: clamped
 	v.exit()
 }
 

@@ -94,6 +94,7 @@ func (r *Registry) start(ctx context.Context, g authz.Grant, c wire.Claims, tok 
 	if err != nil {
 		return nil, startError(g, err)
 	}
+	held.SetFlight(wire.InitialFlight) // until a stream measures the path
 	s := newSession(r, held, g, rec, confirm)
 	s.opening = proof
 	return s, nil

@@ -26,12 +26,9 @@ type Start struct {
 	Attach bool   // From was checked by Attach
 }
 
-// Errors that end a stream. The client attaches again.
-var (
-	// ErrBehind means that output was overwritten before it was sent: a client
-	// that reads old scrollback more slowly than new output comes.
-	ErrBehind = errors.New("output was overwritten before it was sent")
-)
+// errBehind ends the stream of a client that reads old scrollback more slowly
+// than new output comes. It attaches again and is told what it missed.
+var errBehind = errors.New("output was overwritten before it was sent")
 
 // stream is one client's view of a session.
 type stream struct {
@@ -68,11 +65,11 @@ func (s *Session) Stream(ctx context.Context, w *sse.Writer, st Start) error {
 
 // run writes events until the last one.
 func (v *stream) run(ctx context.Context, st Start) error {
+	v.quiet.begin(v.s.r, func() { poke(v.s.kick) })
+	defer v.quiet.end()
 	if err := v.hello(st); err != nil {
 		return fmt.Errorf("begin stream: %w", err)
 	}
-	v.quiet.begin(v.s.r, func() { poke(v.s.kick) })
-	defer v.quiet.end()
 	for {
 		if done, err := v.turn(ctx); done || err != nil {
 			return err
@@ -245,7 +242,7 @@ func (v *stream) output() (int, error) {
 		case errors.Is(err, keeper.ErrReleased):
 			return total, nil // the daemon leaves
 		case errors.Is(err, keeper.ErrGone):
-			return total, ErrBehind
+			return total, errBehind
 		case err != nil:
 			return total, fmt.Errorf("read output at %d: %w", v.next, err)
 		case n == 0:

@@ -74,8 +74,9 @@ func TestExitComesAfterAllOutput(t *testing.T) {
 func TestOutputWaitsForItsReader(t *testing.T) {
 	n := newNode(t)
 	const total = 3 << 20
-	s, v := n.run(`head -c 3145728 /dev/zero`)
+	s, v := n.run(`read x; head -c 3145728 /dev/zero`)
 	v.session()
+	n.do(s, wire.Shell{Op: wire.OpInput, Data: []byte("\n")})
 	for v.next < wire.InitialFlight {
 		v.must(wire.EventOutput)
 	}
