@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // child is a process of a demo. The kernel ends it when the thread that started
@@ -88,6 +89,26 @@ func (c *child) status() int {
 		return 128 + int(ws.Signal())
 	}
 	return ended.ExitCode()
+}
+
+// awaitChildren waits until this process has no child left. Nobody else may
+// wait for one meanwhile.
+func awaitChildren(patience time.Duration) error {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			if _, err := syscall.Wait4(-1, nil, 0, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+				return // ECHILD: there is none
+			}
+		}
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-time.After(patience):
+		return errors.New("something that the node started does not end")
+	}
 }
 
 // signal sends a signal; a child that is gone needs none.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"etcha/go/errs"
 	"etcha/go/keeper"
@@ -80,6 +81,11 @@ func (d *demo) run(ctx context.Context) (err error) {
 	// kernel that is the thread that started them.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	// What the node leaves behind, its keeper, becomes a child too, and can be
+	// waited for.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become the parent of what a node leaves behind: %w", err)
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
@@ -265,7 +271,10 @@ func (d *demo) stopNode() error {
 		d.node.signalGroup(syscall.SIGKILL)
 		<-d.node.done
 	}
-	return stopKeeper(state)
+	if err := stopKeeper(state); err != nil {
+		return err
+	}
+	return awaitChildren(demoStop)
 }
 
 // stopKeeper ends a keeper that its daemon left behind, with its sessions.

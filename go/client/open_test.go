@@ -264,22 +264,24 @@ func TestOpenUnreachable(t *testing.T) {
 
 // A node that accepts and stays silent is given up after the timeout.
 func TestOpenTimeout(t *testing.T) {
-	for name, stage := range map[string]func(w http.ResponseWriter, r *http.Request){
-		"no answer": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"no event": func(w http.ResponseWriter, r *http.Request) {
+	for name, stage := range map[string]func(w http.ResponseWriter){
+		"no answer": func(http.ResponseWriter) {},
+		"no event": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", wire.TypeEventStream)
 			_ = http.NewResponseController(w).Flush()
-			<-r.Context().Done()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, cat)
+			over := make(chan struct{})
 			n.before = func(w http.ResponseWriter, r *http.Request) bool {
 				_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
-				stage(w, r)
+				stage(w)
+				<-over // a handler that returns would answer
 				return true
 			}
 			n.start(overHTTP1)
+			t.Cleanup(func() { close(over) })
 			o := n.options()
 			o.Timeout = 50 * time.Millisecond
 			if err := tryOpen(t, newClient(t, o)); !strings.Contains(errs.HintOf(err), "timeout") {

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"etcha/go/pty"
 	"etcha/go/wire"
@@ -27,6 +30,10 @@ func bulkSpec(b *testing.B) pty.Spec {
 func BenchmarkBulkRaw(b *testing.B) {
 	buf := make([]byte, 64<<10)
 	b.SetBytes(benchOut)
+	before := cpuTime(b, os.Getpid())
+	defer func() {
+		b.ReportMetric((cpuTime(b, os.Getpid())-before).Seconds()*1e3/float64(b.N), "daemon-ms/op")
+	}()
 	for b.Loop() {
 		p, err := pty.Start(bulkSpec(b))
 		if err != nil {
@@ -48,10 +55,26 @@ func BenchmarkBulkRaw(b *testing.B) {
 	}
 }
 
+// cpuTime is what a process has used so far.
+func cpuTime(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	var clock int32 = int32(^pid<<3 | 2) // CPUCLOCK_SCHED of a process, clock_getres(2)
+	var ts unix.Timespec
+	if err := unix.ClockGettime(clock, &ts); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
 // BenchmarkBulk is the same through a keeper process.
 func BenchmarkBulk(b *testing.B) {
 	k, _ := newKeeper(b)
 	b.SetBytes(benchOut)
+	keeper, daemon := cpuTime(b, k.c.pid), cpuTime(b, os.Getpid())
+	defer func() {
+		b.ReportMetric((cpuTime(b, k.c.pid)-keeper).Seconds()*1e3/float64(b.N), "keeper-ms/op")
+		b.ReportMetric((cpuTime(b, os.Getpid())-daemon).Seconds()*1e3/float64(b.N), "daemon-ms/op")
+	}()
 	for b.Loop() {
 		s, err := k.Start(context.Background(), StartRequest{ID: "bulk", Spec: bulkSpec(b), Scrollback: wire.DefaultScrollback})
 		if err != nil {

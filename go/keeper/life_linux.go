@@ -132,7 +132,7 @@ func (h *held) sweep(files []*os.File, begin uint64) bool {
 		}
 		got := fillMore
 		for got == fillMore && !h.drained(begin) {
-			if raw.Control(func(fd uintptr) { got = h.fill(int(fd), Kind(kind)) }) != nil {
+			if raw.Control(func(fd uintptr) { got = h.fill(int(fd), Kind(kind), false) }) != nil {
 				break
 			}
 		}

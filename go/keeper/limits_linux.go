@@ -45,6 +45,8 @@ const (
 	spareRounds = 100
 	// fillMax is the output read in one turn under the lock, bytes.
 	fillMax = 64 << 10
+	// yields is how often in a row a flood is waited for by yielding.
+	yields = 2
 	// pokeEvery is the output after which the daemon is woken although more is
 	// readable at once, bytes.
 	pokeEvery = 32 << 10

@@ -14,6 +14,7 @@ type filled uint8
 const (
 	fillMore  filled = iota // more may be readable at once
 	fillEmpty               // nothing is readable now
+	fillSoon                // the same, in the middle of much; the daemon was not told yet
 	fillFull                // there is no room
 	fillEnd                 // the stream has ended, or nobody has the terminal open
 )
@@ -30,7 +31,13 @@ func (h *held) pump(f *os.File, kind Kind) {
 	}
 	var got filled
 	read := func(fd uintptr) bool {
-		got = h.fill(int(fd), kind)
+		// In a flood the terminal is refilled as soon as somebody else runs:
+		// cheaper than to sleep and be woken for each 4 KiB. Echoes never get here.
+		got = h.fill(int(fd), kind, true)
+		for tries := 0; got == fillSoon && tries < yields; tries++ {
+			yield()
+			got = h.fill(int(fd), kind, tries+1 < yields)
+		}
 		return got != fillEmpty
 	}
 	for {
@@ -76,13 +83,20 @@ func (h *held) programEnded() bool {
 	}
 }
 
-// fill reads what is there, without waiting, in one turn under the lock.
-func (h *held) fill(fd int, kind Kind) filled {
+// yield lets another thread of the system run.
+func yield() { _, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
+// fill reads what is there, without waiting, in one turn under the lock. With
+// again the caller will come back at once when that is worth while.
+func (h *held) fill(fd int, kind Kind, again bool) filled {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for total := 0; total < fillMax; {
 		n, got := h.fillOnce(fd, kind)
 		total += n
+		if got == fillEmpty && again && h.unpoked >= pokeBelow {
+			return fillSoon
+		}
 		if got != fillMore {
 			h.pokeOutput(0)
 			return got

@@ -149,7 +149,7 @@ func TestInputRefusals(t *testing.T) {
 // it reads, the client is told.
 func TestInputRoomReturns(t *testing.T) {
 	n := newNode(t)
-	s, v := n.run(`trap : USR1; echo ready; sleep 1000 & wait; kill $!; exec wc -c`)
+	s, v := n.run(`trap go=1 USR1; echo ready; while [ -z "$go" ]; do sleep 0.01; done; exec wc -c`)
 	v.session()
 	v.until("ready\n")
 	sent := uint64(0)

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -204,8 +203,5 @@ func (k PrivateKey) String() string {
 // Format prints the masked form for every verb.
 func (k PrivateKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
 
-// LogValue logs the masked form.
-func (k PrivateKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
-
-// MarshalText gives the masked form.
+// MarshalText gives the masked form, to JSON and to slog.
 func (k PrivateKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }

@@ -206,8 +206,16 @@ func TestPrivateKeyIsMasked(t *testing.T) {
 		if err := json.NewEncoder(&out).Encode([]any{key, &key, map[string]any{"key": key}}); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(out.String(), kind+"private:***:name") {
-			t.Errorf("nothing masked was printed: %s", out.String())
+		masked := kind + "private:***:name"
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			if got := fmt.Sprintf(verb, key); got != masked {
+				t.Errorf("%s prints %s", verb, got)
+			}
+		}
+		for _, want := range []string{"key=" + masked, `"key":"` + masked + `"`, `["` + masked + `","` + masked + `",`} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no %s in %s", want, out.String())
+			}
 		}
 		for _, s := range secrets {
 			if strings.Contains(out.String(), s) {
