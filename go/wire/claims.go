@@ -38,16 +38,24 @@ var ErrAudience = errors.New("aud is neither a string nor a list of strings")
 
 // UnmarshalJSON accepts a string or a list of strings, else [ErrAudience].
 func (a *Audience) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*a = Audience{one}
+	// Pointers tell null, which fits anything, from a string.
+	var one *string
+	if json.Unmarshal(b, &one) == nil && one != nil {
+		*a = Audience{*one}
 		return nil
 	}
-	var many []string
+	var many []*string
 	if json.Unmarshal(b, &many) != nil || many == nil {
 		return ErrAudience
 	}
-	*a = many
+	list := make(Audience, len(many))
+	for i, s := range many {
+		if s == nil {
+			return ErrAudience
+		}
+		list[i] = *s
+	}
+	*a = list
 	return nil
 }
 
