@@ -52,8 +52,8 @@ func (c *caller) ask(o op, message any) ([]byte, error) {
 }
 
 // run receives until the connection ends. Other frames than answers go to
-// event.
-func (c *caller) run(event func(op)) {
+// event; last is called before done is closed.
+func (c *caller) run(event func(op), last func()) {
 	err := c.receive(event)
 	c.close()
 	c.in.release()
@@ -66,6 +66,7 @@ func (c *caller) run(event func(op)) {
 	}
 	c.waiting = nil
 	c.mu.Unlock()
+	last()
 	close(c.done)
 }
 

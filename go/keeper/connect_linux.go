@@ -63,8 +63,11 @@ func connect(ctx context.Context, o ConnectOptions) (*Keeper, error) {
 		if err == nil || !isAway(err) {
 			return k, err
 		}
+		if o.Argv == nil && errors.Is(err, ErrNone) {
+			return nil, err
+		}
 		if o.Argv == nil {
-			return nil, errors.Join(ErrNone, err)
+			return nil, fmt.Errorf("%w: %w", ErrNone, err)
 		}
 		if err = launch(ctx, o); err == nil {
 			k, err = find(ctx, o)
@@ -90,7 +93,7 @@ func find(ctx context.Context, o ConnectOptions) (*Keeper, error) {
 		return nil, err
 	}
 	k.c = c
-	k.wg.Go(func() { c.run(func(op) {}) })
+	k.wg.Go(func() { c.run(func(op) {}, func() {}) })
 	return k, nil
 }
 

@@ -195,7 +195,7 @@ func (h *held) clear(end *teardown) {
 	h.mu.Unlock()
 	var err error
 	if spare {
-		err = errors.Join(h.s.groups.spare(h.id), h.release())
+		err = errors.Join(h.s.groups.spare(h.id), h.proc.Release())
 	} else {
 		end.begin()
 		<-end.done // bounded by stopTime
@@ -205,18 +205,6 @@ func (h *held) clear(end *teardown) {
 		h.s.log.Warn("session left something behind", "session", h.id, "err", err)
 	}
 	h.publishEnd(end.survivors)
-}
-
-// release gives up what the keeper holds of a program whose processes may stay.
-func (h *held) release() error {
-	if p, ok := any(h.proc).(interface{ Release() error }); ok {
-		return p.Release()
-	}
-	err := h.proc.Output().Close()
-	if f := h.proc.Stderr(); f != nil {
-		err = errors.Join(err, f.Close(), h.proc.CloseInput())
-	}
-	return err
 }
 
 // publishEnd tells the daemon that nothing is left.

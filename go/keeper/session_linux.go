@@ -72,7 +72,7 @@ func (s *Session) stateLocked() State {
 func (s *Session) Changed() <-chan struct{} { return s.changed }
 
 // Ended is closed when everything of the session is gone: State.Ended. It is
-// not when the keeper is lost before.
+// not when the keeper is lost before; where both happen it is closed first.
 func (s *Session) Ended() <-chan struct{} { return s.over }
 
 // Lost is closed when the connection to the session is lost; then Err tells why.
@@ -102,8 +102,7 @@ func (s *Session) receive() {
 			s.c.lose(ErrReplaced)
 			s.c.close()
 		}
-	})
-	s.checkOver() // a keeper that was shut down may say it only in memory
+	}, s.checkOver) // a keeper that dies may have said it only in memory
 	s.notify()
 }
 
