@@ -50,7 +50,8 @@ func keeperMain(ctx context.Context, args []string, env Env) int {
 		a.report(errs.Usage("the keeper is started by etcha run").WithHint("etcha run -h"))
 		return errs.ExitUsage
 	}
-	log, err := logs.New(a.stderr, *format, *level, a.colour)
+	// Whoever reads the keeper's log may stop reading; the sessions go on.
+	log, err := logs.New(keeper.LogWriter(env.Stderr), *format, *level, a.colour)
 	if err == nil {
 		err = keeper.Main(ctx, keeper.Options{StateDir: *stateDir, Log: log, Cgroup: *cgroup})
 	}
