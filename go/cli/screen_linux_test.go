@@ -174,6 +174,15 @@ func (s *screen) seesLine(line string) {
 	})
 }
 
+// atPrompt waits until the prompt is the last thing on the screen.
+func (s *screen) atPrompt(prompt string) {
+	s.t.Helper()
+	s.until("the prompt", func(_, shown string) bool {
+		shown = strings.TrimRight(shown, " \n")
+		return shown == prompt || strings.HasSuffix(shown, "\n"+prompt)
+	})
+}
+
 func (s *screen) types(text string) {
 	s.t.Helper()
 	if _, err := io.WriteString(s.master, text); err != nil {

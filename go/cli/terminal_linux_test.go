@@ -110,8 +110,10 @@ func TestTerminalEscapes(t *testing.T) {
 	s.sees(n.ready.ID)
 	s.types("echo a~.b\r")
 	s.seesLine("a~.b")
+	s.atPrompt("prompt:")
 	s.types("~~\x15echo $((40+2))\r")
 	s.seesLine("42")
+	s.atPrompt("prompt:")
 	// Inside a paste nothing was typed: bash asks for brackets around it.
 	s.types("\x1b[200~true\r~.\x1b[201~\x15")
 	s.types("\recho $((50+5))\r")
@@ -246,9 +248,7 @@ func TestTerminalSuspend(t *testing.T) {
 	s.seesLine("30 90")
 	s.types("exit 3\r")
 	s.seesLine("exit")
-	s.until("the local prompt", func(_, shown string) bool {
-		return strings.HasSuffix(strings.TrimRight(shown, " \n"), "local:")
-	})
+	s.atPrompt("local:")
 	s.types("echo status $?\r")
 	s.sees("status 3")
 	s.types("exit\r")

@@ -5,12 +5,13 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 )
 
 // defaultTerm is the kind of the terminal where TERM does not say it.
@@ -38,10 +39,56 @@ func openConsole() (in, out *os.File, err error) {
 // terminal its echo back, then does what it always does.
 func readSecret(in, out *os.File, prompt string) ([]byte, error) {
 	fd := int(in.Fd())
-	before, err := term.GetState(fd)
+	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {
 		return nil, err
 	}
+	var modes sync.Mutex // who sets them; a signal keeps it
+	stop := onDeath(func() {
+		modes.Lock()
+		_ = unix.IoctlSetTermios(fd, setTermios, before) // the process ends now
+	})
+	defer stop()
+	set := func(to *unix.Termios) error {
+		modes.Lock()
+		defer modes.Unlock()
+		return unix.IoctlSetTermios(fd, setTermios, to)
+	}
+	if err := set(echoOff(*before)); err != nil {
+		return nil, err
+	}
+	fmt.Fprint(out, prompt)
+	secret, err := readLine(in)
+	fmt.Fprintln(out)
+	return secret, errors.Join(err, set(before))
+}
+
+// echoOff is modes of a terminal that takes a line without showing it.
+func echoOff(modes unix.Termios) *unix.Termios {
+	modes.Lflag &^= unix.ECHO
+	modes.Lflag |= unix.ICANON | unix.ISIG
+	modes.Iflag |= unix.ICRNL
+	return &modes
+}
+
+// readLine reads up to the end of a line or of the input.
+func readLine(in io.Reader) ([]byte, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := in.Read(b)
+		switch {
+		case n == 1 && b[0] == '\n', errors.Is(err, io.EOF):
+			return line, nil
+		case err != nil:
+			return nil, err
+		case n == 1:
+			line = append(line, b[0])
+		}
+	}
+}
+
+// onDeath calls last before a signal ends the process, until stop is called.
+func onDeath(last func()) (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	done, watched := make(chan struct{}), make(chan struct{})
@@ -49,29 +96,20 @@ func readSecret(in, out *os.File, prompt string) ([]byte, error) {
 		defer close(watched)
 		select {
 		case sig := <-signals:
-			_ = term.Restore(fd, before) // the process ends now
+			last()
 			signal.Stop(signals)
 			_ = syscall.Kill(syscall.Getpid(), sig.(syscall.Signal))
 		case <-done:
 		}
 	}()
-	var secret []byte
-	if err = echoOff(fd); err == nil {
-		fmt.Fprint(out, prompt)
-		secret, err = term.ReadPassword(fd)
-		fmt.Fprintln(out)
+	return func() {
+		close(done)
+		<-watched
+		signal.Stop(signals)
+		select {
+		case sig := <-signals: // it came while nobody watched any more
+			_ = syscall.Kill(syscall.Getpid(), sig.(syscall.Signal))
+		default:
+		}
 	}
-	close(done)
-	<-watched
-	signal.Stop(signals)
-	return secret, errors.Join(err, term.Restore(fd, before))
-}
-
-func echoOff(fd int) error {
-	modes, err := unix.IoctlGetTermios(fd, getTermios)
-	if err != nil {
-		return err
-	}
-	modes.Lflag &^= unix.ECHO
-	return unix.IoctlSetTermios(fd, setTermios, modes)
 }

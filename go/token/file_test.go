@@ -163,11 +163,7 @@ func TestReadPrivateErrors(t *testing.T) {
 	// What goes wrong while asking is not mistaken for the file's own error.
 	enc := filepath.Join(dir, "enc")
 	key := mustGenerate(t, KindEd25519, "")
-	text, err := key.Encrypted([]byte("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := WritePrivate(enc, text, false); err != nil {
+	if err := WritePrivate(enc, cheap(t, key, "x"), false); err != nil {
 		t.Fatal(err)
 	}
 	ask := func() ([]byte, error) { return os.ReadFile(missing) }

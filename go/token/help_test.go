@@ -74,3 +74,13 @@ func entryOf(u used) entryID {
 	sum := sha256.Sum256([]byte(u.jti))
 	return entryID(sum[:])
 }
+
+// cheap is a private key under a passphrase that costs no time to try.
+func cheap(t testing.TB, key PrivateKey, passphrase string) string {
+	t.Helper()
+	text, err := key.encrypted([]byte(passphrase), scryptCost{n: 16, r: 8, p: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

@@ -80,10 +80,7 @@ func TestLoadIdentityAtOnce(t *testing.T) {
 }
 
 func TestLoadIdentityErrors(t *testing.T) {
-	enc, err := mustGenerate(t, KindP256, "").Encrypted([]byte("x"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	enc := cheap(t, mustGenerate(t, KindP256, ""), "x")
 	for name, c := range map[string]struct{ text, want string }{
 		"another kind": {mustGenerate(t, KindEd25519, "").Secret(), "ecp256"},
 		"no key":       {"hello", "no form of a key"},

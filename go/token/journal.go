@@ -33,9 +33,10 @@ var (
 //   - [Journal.Use] returns without error at most once for an ID, whatever
 //     happens to the process or the clock, and only after the use is on disk.
 //   - An entry is forgotten only when its token has expired, and that raises the
-//     floor to its exp. The floor is on disk with the next use. A token with exp at or below
-//     it is refused, and [Journal.Now] is above it, so neither a restart nor a
-//     clock set back revives a token.
+//     floor to its exp. The floor goes to disk with the next use; until then
+//     the entry is there. A token with exp at or below it is refused, and
+//     [Journal.Now] is above it, so neither a restart nor a clock set back
+//     revives a token.
 //   - When the journal is full it refuses, it does not forget.
 //   - When its file is missing or damaged it is set aside (".lost" is appended)
 //     and nothing is accepted for wire.LostJournalWait of elapsed time. A

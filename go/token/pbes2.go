@@ -20,14 +20,13 @@ import (
 	"etcha/go/errs"
 )
 
-// Cost of the passphrase in what is written: 16 MiB of memory, a third of a
-// second. OpenSSL refuses scrypt above 32 MiB, hence p rather than n; OWASP asks
-// for p = 5 at this n.
-const (
-	scryptN = 1 << 14
-	scryptR = 8
-	scryptP = 8
-)
+// scryptCost is what trying one passphrase takes: 128·n·r bytes, p times.
+type scryptCost struct{ n, r, p int }
+
+// fullCost is for what is written: 16 MiB of memory, a third of a second. OpenSSL
+// refuses scrypt above 32 MiB, hence p rather than n; OWASP asks for p = 5 at
+// this n.
+func fullCost() scryptCost { return scryptCost{n: 1 << 14, r: 8, p: 8} }
 
 // Cost that is accepted from a file, so that it cannot hold up who reads it:
 // some seconds, 512 MiB.
@@ -74,6 +73,10 @@ func oidAESCBC(bits int) asn1.ObjectIdentifier {
 // (PBES2, scrypt, AES-256-CBC). Wrapped as PEM "ENCRYPTED PRIVATE KEY" that is
 // what OpenSSL reads. An empty passphrase is an error.
 func (k PrivateKey) Encrypted(passphrase []byte) (string, error) {
+	return k.encrypted(passphrase, fullCost())
+}
+
+func (k PrivateKey) encrypted(passphrase []byte, cost scryptCost) (string, error) {
 	if len(passphrase) == 0 {
 		return "", &errs.Error{Text: "encrypt private key: the passphrase is empty"}
 	}
@@ -81,18 +84,18 @@ func (k PrivateKey) Encrypted(passphrase []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encrypt private key: %w", err)
 	}
-	der, err := encryptPKCS8(plain, passphrase)
+	der, err := encryptPKCS8(plain, passphrase, cost)
 	if err != nil {
 		return "", fmt.Errorf("encrypt private key: %w", err)
 	}
 	return ownForm(k.Kind(), partEncrypted, der, k.ID()), nil
 }
 
-func encryptPKCS8(plain, passphrase []byte) ([]byte, error) {
+func encryptPKCS8(plain, passphrase []byte, cost scryptCost) ([]byte, error) {
 	salt, iv := make([]byte, 16), make([]byte, aes.BlockSize)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
 	_, _ = rand.Read(iv)
-	key, err := scrypt.Key(passphrase, salt, scryptN, scryptR, scryptP, 32)
+	key, err := scrypt.Key(passphrase, salt, cost.n, cost.r, cost.p, 32)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +107,7 @@ func encryptPKCS8(plain, passphrase []byte) ([]byte, error) {
 	data := append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(data, data)
 
-	kdf, err := algorithm(oidScrypt(), scryptParams{Salt: salt, N: scryptN, R: scryptR, P: scryptP})
+	kdf, err := algorithm(oidScrypt(), scryptParams{Salt: salt, N: cost.n, R: cost.r, P: cost.p})
 	if err != nil {
 		return nil, err
 	}
