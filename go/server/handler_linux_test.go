@@ -45,6 +45,36 @@ func TestFailuresSlowButDoNotLockOut(t *testing.T) {
 	}
 }
 
+// An old token shows that somebody held a key once. Whoever sends it again and
+// again is as little known as one who sends junk.
+func TestOldTokensAreFailures(t *testing.T) {
+	l := newLone(t, func(c *config.Config) { c.HTTPServer.RateLimit = "5/h" })
+	old := l.token("debug", wire.Shell{Op: wire.OpOpen}, func(c *wire.Claims) {
+		c.IssuedAt, c.NotBefore, c.Expires = c.IssuedAt-60, c.NotBefore-60, c.Expires-60
+	})
+	for range 8 {
+		if m := l.do(http.MethodPost, wire.PathShell("debug"), wire.TypeJWT, old); m.status != http.StatusUnauthorized {
+			t.Fatalf("status %d", m.status)
+		}
+	}
+	if line := `etcha_requests_limited_total{action="delayed"} 3` + "\n"; !strings.Contains(l.scrape(), line) {
+		t.Errorf("metrics lack %s", line)
+	}
+	if log := l.log.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "are slowed") {
+		t.Errorf("warnings are for those who hold a key:\n%s", log)
+	}
+}
+
+func TestSubjectIsBounded(t *testing.T) {
+	l := newLone(t)
+	for size, want := range map[int]int{wire.MaxSubject: http.StatusServiceUnavailable, wire.MaxSubject + 1: http.StatusBadRequest} {
+		tok := l.token("debug", wire.Shell{Op: wire.OpOpen}, func(c *wire.Claims) { c.Subject = strings.Repeat("s", size) })
+		if m := l.do(http.MethodPost, wire.PathShell("debug"), wire.TypeJWT, tok); m.status != want {
+			t.Errorf("sub of %d bytes: status %d, want %d", size, m.status, want)
+		}
+	}
+}
+
 func TestBrowsersOfOtherPages(t *testing.T) {
 	l := newLone(t, func(c *config.Config) { c.HTTPServer.TrustedProxies = []string{"192.0.2.8"} })
 	const path = wire.PathNode + "?nonce=abc"

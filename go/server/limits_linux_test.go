@@ -168,6 +168,18 @@ func TestConnectionCrowd(t *testing.T) {
 			t.Errorf("connection %d, which has shown a token, was put out: %v", i, err)
 		}
 	}
+	// A token that has expired is nobody's any more.
+	stale := dialTLS(t, addr)
+	old := l.token("debug", wire.Shell{Op: wire.OpOpen}, func(c *wire.Claims) { c.IssuedAt, c.NotBefore, c.Expires = 1, 1, 6 })
+	if resp, err := send(stale, old); err != nil || resp.StatusCode != http.StatusUnauthorized {
+		t.Fatalf("an expired token: %v, %v", resp, err)
+	}
+	for range 4 {
+		dialTLS(t, addr)
+	}
+	if _, err := send(stale, old); err == nil {
+		t.Error("a connection that showed an expired token alone was not put out")
+	}
 }
 
 // Bodies that are slow to come push each other out, not those that come at once.

@@ -32,8 +32,8 @@ type request struct {
 	source, session string // of the route
 	body            []byte
 
-	verified bool   // a signature was: refusals say what is missing
-	subject  string // the key's ID, once verified
+	verified bool   // by a token within its life: the sender holds a key
+	subject  string // the ID of the key that signed
 
 	status int
 	reason metrics.Refusal // why it was refused
@@ -91,7 +91,7 @@ func (q *request) panicked(v any) {
 // errPanic is the cause of an answer after a panic, which has its own line.
 var errPanic = errors.New("panic")
 
-// log writes the request's line: refusals of verified requests are warnings,
+// log writes the request's line: refusals of those who hold a key are warnings,
 // others of an address that is not yet slowed are worth knowing, the rest is
 // for debugging.
 func (q *request) log() {

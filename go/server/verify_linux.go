@@ -59,11 +59,21 @@ func (q *request) verify(keys []token.PublicKey, otherwise metrics.Refusal) (wir
 	if err == nil && q.elsewhere(claims) {
 		return wire.Claims{}, none, false
 	}
+	if err == nil {
+		err = token.CheckLife(claims, q.h.journal.Now())
+	}
+	if err != nil {
+		// Signed once by a key of this source, but whoever sends it may have
+		// found it somewhere, and can send it for ever.
+		q.charge()
+		q.fail(err)
+		return wire.Claims{}, none, false
+	}
 	// From here on the sender is known to hold a key of this source.
 	q.verified = true
 	connOf(q.r.Context()).verified()
-	if err == nil {
-		err = token.CheckLife(claims, q.h.journal.Now())
+	if len(claims.Subject) > wire.MaxSubject {
+		err = errs.New(wire.CodeBadRequest, "sub has %d bytes, at most %d are accepted", len(claims.Subject), wire.MaxSubject)
 	}
 	if err == nil && claims.Shell == nil {
 		err = errs.New(wire.CodeBadRequest, "the token has no etchaShell")

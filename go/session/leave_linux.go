@@ -36,7 +36,7 @@ func (r *Registry) Drain(ctx context.Context) error {
 	r.close(false)
 	if !r.keeperDied() {
 		for _, s := range r.all() {
-			s.notify(wire.NoticeRestarting, "the node restarts; the session goes on")
+			s.notify(wire.NoticeRestarting, "the node restarts: this connection ends, the programs go on there for a while")
 		}
 	}
 	return r.depart(ctx)

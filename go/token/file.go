@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"etcha/go/errs"
 )
@@ -50,11 +51,20 @@ func readChecked(path string, check func(string, fs.FileInfo) error) (string, er
 	if err != nil {
 		return "", err
 	}
-	if err := check(path, info); err != nil {
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyText+1))
+	if err != nil {
 		return "", err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyText+1))
-	return string(text), err
+	if err := check(path, info); err != nil && mayBePrivate(string(text)) {
+		return "", err
+	}
+	return string(text), nil
+}
+
+// mayBePrivate keeps the advice to change a file's mode from files that are no
+// private key at all; the parser says what they are. Every form of one has the word.
+func mayBePrivate(text string) bool {
+	return strings.Contains(strings.ToLower(text), "private")
 }
 
 func errMode(path string, mode fs.FileMode) error {

@@ -204,3 +204,19 @@ func wantFiles(t *testing.T, dir string, want ...string) {
 		t.Errorf("files %q, want %q", have, want)
 	}
 }
+
+// A file that is no private key is not one whose mode should be changed.
+func TestModeOfWhatIsNoPrivateKey(t *testing.T) {
+	for _, text := range []string{
+		"ed25519public:MCowBQYDK2VwAyEAw7eTEuEH0+TfgtX3zB+JZVnYD0eskY6qn3n7ZCA7wWM=:reqYEklgP4\n", "root:x:0:0:root:/root:/bin/bash\n",
+	} {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ReadPrivate(path, nil)
+		if err == nil || strings.Contains(errs.HintOf(err), "chmod") {
+			t.Errorf("%v, hint %q", err, errs.HintOf(err))
+		}
+	}
+}

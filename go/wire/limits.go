@@ -40,6 +40,8 @@ const (
 	MaxEnvValue = 16 << 10
 	// MaxArgs bounds the number of arguments a client sends.
 	MaxArgs = 1024
+	// MaxSubject bounds a token's sub, bytes: it stands in each log line of its session.
+	MaxSubject = 256
 	// MaxTerm bounds the name of a terminal type, bytes.
 	MaxTerm = 64
 	// MaxCells bounds the columns and the rows of a terminal: programs allocate
