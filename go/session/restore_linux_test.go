@@ -101,8 +101,9 @@ func (n *node) foreign(id, meta string) keeper.StartRequest {
 // TestRestoreOfWhatHasEnded: a program that ended while no daemon was there.
 func TestRestoreOfWhatHasEnded(t *testing.T) {
 	n := newNode(t)
-	s, v := n.run(`read x; exit 5`)
+	s, v := n.run(`echo up; read x; exit 5`)
 	v.session()
+	v.until("up\n") // the first event is written whole: a session that nobody heard of ends
 	v.vanish()
 	n.must(n.r.Drain(testContext(t)))
 	held, err := n.k.Adopt(testContext(t), s.ID())
