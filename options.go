@@ -20,7 +20,8 @@ type Options struct {
 	Target string
 	// Signer is the key that opens sessions.
 	Signer Signer
-	// Subject is a label of the opener's own choice for the node's log; may be empty.
+	// Subject is a label of the opener's own choice for the node's log, at most 256
+	// bytes; may be empty.
 	Subject string
 	// NodeID is the node's ID where it is known beforehand, "SHA256:…".
 	NodeID string

@@ -153,6 +153,7 @@ func TestRefusals(t *testing.T) {
 		{"a command without words", nil, wire.Shell{Op: wire.OpOpen, Command: " \t"}, wire.CodeBadRequest, "the command is empty"},
 		{"an empty program", nil, wire.Shell{Op: wire.OpOpen, Args: []string{"", "x"}}, wire.CodeBadRequest, "the command is empty"},
 		{"too many words", nil, wire.Shell{Op: wire.OpOpen, Command: strings.Repeat("a ", wire.MaxArgs+1)}, wire.CodeBadRequest, "the command has 1025 words; the limit is 1024"},
+		{"an assignment", nil, wire.Shell{Op: wire.OpOpen, Command: "DB_PASS=secret ./migrate"}, wire.CodeBadRequest, "the command begins with an assignment, and no shell reads it"},
 		{"NUL in an argument", nil, wire.Shell{Op: wire.OpOpen, Args: []string{"a", "b\x00c"}}, wire.CodeBadRequest, "the command holds a NUL byte"},
 		{"too many variables", nil, wire.Shell{Op: wire.OpOpen, Env: many}, wire.CodeBadRequest, "129 variables are sent; the limit is 128"},
 		{"a variable's name", nil, wire.Shell{Op: wire.OpOpen, Env: map[string]string{"A=B": ""}}, wire.CodeBadRequest, `"A=B" is no name of a variable`},
@@ -201,12 +202,12 @@ func TestEnvironment(t *testing.T) {
 	w.source.Shell.AcceptEnv = []string{"*"}
 	harmless := map[string]string{
 		"LANG": "de_DE.UTF-8", "LC_ALL": "C", "LC_TIME": "en_DK.UTF-8@x", "TZ": "Europe/Berlin", "EDITOR": "vim", "COLORTERM": "truecolor",
-		"_x": "/any%thing", "LDAP": "x", "ENVIRONMENT": "x", "TERM": "xterm", "LANGUAGE": "de:en",
+		"_x": "/any%thing", "LDAP": "x", "ENVIRONMENT": "x", "TERM": "xterm", "LANGUAGE": "de:en", "PS1": `\u@\h> `,
 	}
 	env := maps.Clone(harmless)
 	for _, name := range []string{
 		"LD_PRELOAD", "LD_LIBRARY_PATH", "ld_audit", "DYLD_INSERT_LIBRARIES", "BASH_ENV", "ENV", "IFS", "PATH", "HOME", "SHELL", "USER",
-		"LOGNAME", "PS4", "PROMPT_COMMAND", "SHELLOPTS", "BASHOPTS", "BASH_FUNC_ls", "PYTHONPATH", "PYTHONSTARTUP", "PERL5OPT", "PERLLIB",
+		"LOGNAME", "PS4", "MAILPATH", "VIMINIT", "EXINIT", "PROMPT_COMMAND", "SHELLOPTS", "BASHOPTS", "BASH_FUNC_ls", "PYTHONPATH", "PYTHONSTARTUP", "PERL5OPT", "PERLLIB",
 		"NODE_OPTIONS", "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "ETCHA_SESSION", "RUBYOPT", "JAVA_TOOL_OPTIONS", "GCONV_PATH", "GLIBC_TUNABLES",
 		"TERMINFO", "KRB5CCNAME", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR", "TMPDIR", "ZDOTDIR", "HOSTALIASES", "NLSPATH", "SUDO_USER", "MAIL", "LESSOPEN",
 	} {
@@ -227,7 +228,9 @@ func TestDangerousValues(t *testing.T) {
 	w.source.Shell.AcceptEnv = []string{"*"}
 	for name, values := range map[string][]string{
 		"TZ":   {"/etc/shadow", ":/etc/shadow", "../../etc/shadow", "a b", "a\nb"},
-		"LANG": {"/tmp/evil", "%n"}, "LC_ALL": {"../x", "%s"}, "LANGUAGE": {"/x"}, "COLORTERM": {"%"}, "TERM": {"../x", "", strings.Repeat("x", 65)},
+		"LANG": {"/tmp/evil", "%n", "C\x1b[2J"}, "LC_ALL": {"../x", "%s"},
+		"PS0": {"$(id)"}, "PS1": {"`id`", "$((x))", "${x@P}"}, "PS2": {"$x"},
+		"LANGUAGE": {"/x"}, "COLORTERM": {"%"}, "TERM": {"../x", "", strings.Repeat("x", 65)},
 	} {
 		for _, value := range values {
 			g, err := w.open(wire.Shell{Op: wire.OpOpen, Env: map[string]string{name: value}})

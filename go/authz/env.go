@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	"etcha/go/errs"
 	"etcha/go/wire"
@@ -20,7 +21,7 @@ func neverAccepted() []string {
 		"LOCALDOMAIN", "RES_OPTIONS", "HOSTALIASES", "GETCONF_DIR", "RESOLV_*", "NIS_PATH", "TZDIR",
 		"TERMINFO", "TERMINFO_DIRS", "TERMCAP", "TERMPATH",
 		// Shells.
-		"BASH_ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "ENV", "IFS", "CDPATH", "GLOBIGNORE", "PS4",
+		"BASH_ENV", "BASH_FUNC_*", "BASHOPTS", "SHELLOPTS", "ENV", "IFS", "CDPATH", "GLOBIGNORE", "PS4", "MAILPATH",
 		"PROMPT_COMMAND", "BASH_XTRACEFD", "BASH_LOADABLES_PATH", "INPUTRC", "HISTFILE", "ZDOTDIR", "FPATH", "NULLCMD", "READNULLCMD", "TMPPREFIX",
 		// Who the user is and where things are.
 		"PATH", "HOME", "SHELL", "USER", "LOGNAME", "USERNAME", "MAIL", "PWD", "OLDPWD", "UID", "EUID", "TMPDIR",
@@ -28,7 +29,7 @@ func neverAccepted() []string {
 		// Interpreters and tools that load what a variable names.
 		"PYTHON*", "PERL*", "RUBY*", "GEM_*", "BUNDLE_*", "LUA_*", "PHP*", "TCL*", "NODE_*", "NPM_*",
 		"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_*", "CLASSPATH", "GIT_*", "OPENSSL_*", "SSLKEYLOGFILE",
-		"GTK_MODULES", "GTK_PATH", "QT_PLUGIN_PATH", "LESSOPEN", "LESSCLOSE",
+		"GTK_MODULES", "GTK_PATH", "QT_PLUGIN_PATH", "LESSOPEN", "LESSCLOSE", "LESSKEY*", "EXINIT", "VIMINIT", "GVIMINIT",
 	}
 }
 
@@ -97,7 +98,7 @@ func refused(never []string, name string) bool {
 }
 
 // harmless refuses values that do something where their variable is read: a
-// function to a shell, a path or a format to the C library.
+// function or an expansion to a shell, a path or a format to the C library.
 func harmless(name, value string) bool {
 	if strings.HasPrefix(value, "() {") {
 		return false
@@ -108,7 +109,9 @@ func harmless(name, value string) bool {
 	case name == "TERM":
 		return validTerm(value)
 	case name == "LANG", name == "LANGUAGE", name == "COLORTERM", strings.HasPrefix(name, "LC_"):
-		return !strings.ContainsAny(value, "/%")
+		return !strings.ContainsAny(value, "/%") && !strings.ContainsFunc(value, unicode.IsControl)
+	case name == "PS0", name == "PS1", name == "PS2": // a shell expands its prompts
+		return !strings.ContainsAny(value, "$`")
 	}
 	return true
 }

@@ -118,8 +118,19 @@ func checkArgv(argv []string) error {
 		return errs.New(wire.CodeBadRequest, "the command has %d words; the limit is %d", len(argv), wire.MaxArgs)
 	case slices.ContainsFunc(argv, hasNUL):
 		return errs.New(wire.CodeBadRequest, "the command holds a NUL byte")
+	case isAssignment(argv[0]):
+		// It would be looked for as a program, and its name, which holds a
+		// value meant for the environment, would be in the log.
+		return errs.New(wire.CodeBadRequest, "the command begins with an assignment, and no shell reads it").
+			WithHint("write env NAME=value …, or sh -c '…'")
 	}
 	return nil
+}
+
+// isAssignment: as in POSIX (XCU 2.9.1), a name and an equals sign.
+func isAssignment(word string) bool {
+	name, _, ok := strings.Cut(word, "=")
+	return ok && validName(name)
 }
 
 func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }

@@ -150,7 +150,7 @@ func refusal(err error) wire.Code {
 
 // public wraps err with what was done and, where it is known, the way out.
 func public(err error, hint, format string, args ...any) error {
-	e := errs.Transport(err, format, args...)
+	e := errs.Transport(clean(err), format, args...)
 	var r *RefusedError
 	var changed *NodeChangedError
 	var trust *TrustError
@@ -169,10 +169,37 @@ func public(err error, hint, format string, args ...any) error {
 	return e
 }
 
+// cleanError is an error whose text is fit for a terminal. Libraries put into
+// theirs what they were sent: the names in a certificate, a proxy's reason.
+type cleanError struct{ error }
+
+func clean(err error) error {
+	if err == nil {
+		return nil
+	}
+	return cleanError{err}
+}
+
+func (e cleanError) Error() string {
+	lines := strings.Split(e.error.Error(), "\n")
+	for i, l := range lines {
+		lines[i] = visible(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the error itself.
+func (e cleanError) Unwrap() error { return e.error }
+
 // printable makes a text from the network fit for a terminal: no control
 // characters, at most limit bytes.
 func printable(s string, limit int) string {
-	clean := strings.Map(func(r rune) rune {
+	return strings.TrimSpace(visible(s[:min(len(s), limit)]))
+}
+
+// visible is s without what does not print; a line's end or a tab is a space.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t':
 			return ' '
@@ -180,6 +207,5 @@ func printable(s string, limit int) string {
 			return -1
 		}
 		return r
-	}, s[:min(len(s), limit)])
-	return strings.TrimSpace(clean)
+	}, s)
 }

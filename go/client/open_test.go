@@ -433,6 +433,7 @@ func TestNewRefusesBadOptions(t *testing.T) {
 		"node ID":          func(o *client.Options) { o.NodeID = "SHA256:x" },
 		"nothing to pin":   func(o *client.Options) { o.NodeID = "" },
 		"trust":            func(o *client.Options) { o.Trust = "all" },
+		"subject":          func(o *client.Options) { o.Subject = strings.Repeat("s", wire.MaxSubject+1) },
 		"timeout":          func(o *client.Options) { o.Timeout = -1 },
 		"half a key pair":  func(o *client.Options) { o.Certificate = "x" },
 		"no such CA file":  func(o *client.Options) { o.CAFile = junk + "x" },

@@ -11,6 +11,7 @@ import (
 
 	"etcha/go/errs"
 	"etcha/go/token"
+	"etcha/go/wire"
 )
 
 // How the TLS connection is checked. The node itself is pinned in both.
@@ -37,7 +38,8 @@ type Options struct {
 	Target string
 	// Signer is the opener's key. Without one only [Client.Node] works.
 	Signer token.Signer
-	// Subject is the sub claim: the operator's own label, for logs. May be empty.
+	// Subject is the sub claim: the operator's own label, for logs, at most
+	// wire.MaxSubject bytes. May be empty.
 	Subject string
 	// NodeID is the node's ID where it is known beforehand, "SHA256:…".
 	NodeID string
@@ -115,6 +117,9 @@ func (o Options) check() error {
 	}
 	if o.NodeID == "" && o.Known == nil {
 		all = append(all, errors.New("neither a node ID nor a file of known nodes: the node could not be told from another"))
+	}
+	if len(o.Subject) > wire.MaxSubject {
+		all = append(all, fmt.Errorf("subject of %d bytes, at most %d are accepted", len(o.Subject), wire.MaxSubject))
 	}
 	if o.Timeout < 0 {
 		all = append(all, fmt.Errorf("timeout %s is negative", o.Timeout))

@@ -252,7 +252,7 @@ func (s *Session) over() bool {
 func (s *Session) finish(exit wire.Exit, err error) {
 	s.ending.Do(func() {
 		if err != nil {
-			lost := errs.Transport(err, "session on %s", s.c.target)
+			lost := errs.Transport(clean(err), "session on %s", s.c.target)
 			if s.info.ResumeFor > 0 && !s.closing.Load() {
 				lost = lost.WithHint("the program may run on there for %s more", seconds(s.info.ResumeFor))
 			}

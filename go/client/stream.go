@@ -233,6 +233,9 @@ func exitOf(data []byte) (wire.Exit, error) {
 	if err := json.Unmarshal(data, &exit); err != nil {
 		return wire.Exit{}, &LossError{streamErrorf("exit event: %v", err)}
 	}
+	if exit.Code < 0 || exit.Code > 255 { // the system would take 256 for 0
+		return wire.Exit{}, &LossError{streamErrorf("exit status %d is none", exit.Code)}
+	}
 	exit.Signal = printable(exit.Signal, 20)
 	exit.Reason = wire.ExitReason(printable(string(exit.Reason), 50))
 	return exit, nil

@@ -134,6 +134,18 @@ func TestExit(t *testing.T) {
 	}
 }
 
+// A status that the system would take for another is not passed on: 256 is no success.
+func TestExitStatusThatIsNone(t *testing.T) {
+	for _, code := range []int{-1, 256, 1 << 20} {
+		n := newNode(t, func(*program) wire.Exit { return wire.Exit{Code: code, Reason: wire.ReasonExited} }).start(overHTTP2)
+		exit, err := open(t, newClient(t, n.options()), wire.Shell{}, nil, nil).Wait()
+		var loss *client.LossError
+		if !errors.As(err, &loss) || exit != (wire.Exit{}) {
+			t.Errorf("code %d: %+v, %v", code, exit, err)
+		}
+	}
+}
+
 func TestExitTextIsPrintable(t *testing.T) {
 	n := newNode(t, func(*program) wire.Exit {
 		return wire.Exit{Code: 1, Signal: "\x1b[2JTERM", Reason: "exi\ated"}

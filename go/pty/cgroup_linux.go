@@ -290,7 +290,13 @@ func abandoned(name string) bool {
 		return false
 	}
 	maker, err := readProc(pid)
-	return err != nil || maker.start != start || !maker.alive()
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH):
+		return true
+	case err != nil: // out of descriptors: nothing is known of it
+		return false
+	}
+	return maker.start != start || !maker.alive()
 }
 
 func (g *group) clear() (killed int, err error) {

@@ -136,6 +136,30 @@ func TestAbandoned(t *testing.T) {
 	}
 }
 
+// What cannot be looked at is not given up: its sessions would be killed.
+func TestAbandonedIsCertain(t *testing.T) {
+	const name = "etcha-1-99999999999-x"
+	if !abandoned(name) {
+		t.Fatal("process 1 began at another time")
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	got := abandoned(name)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if got {
+		t.Error("it was given up without a look")
+	}
+}
+
 // spread follows sessions and descent, and stops at sessions of others.
 func TestSelection(t *testing.T) {
 	all := []proc{
