@@ -49,7 +49,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) open(sh wire.Shell) (authz.Grant, error) {
 	id := authz.Identity{Key: w.key, Subject: "on call", Addr: netip.MustParseAddr("192.0.2.1")}
-	return authz.New([]authz.Source{w.source}).Open(id, "debug", sh)
+	return authz.New([]authz.Source{w.source}, nil).Open(id, wire.Claims{Source: "debug", Shell: &sh}, authz.Context{})
 }
 
 func TestOpenDecides(t *testing.T) {
@@ -263,9 +263,9 @@ func TestEnvironmentIsAnAllowList(t *testing.T) {
 // TestPolicyIsNotShared: neither side can change what the other decides by.
 func TestPolicyIsNotShared(t *testing.T) {
 	w := newWorld(t)
-	p := authz.New([]authz.Source{w.source})
+	p := authz.New([]authz.Source{w.source}, nil)
 	id := authz.Identity{Key: w.key}
-	g, err := p.Open(id, "debug", wire.Shell{Op: wire.OpOpen})
+	g, err := p.Open(id, wire.Claims{Source: "debug", Shell: &wire.Shell{Op: wire.OpOpen}}, authz.Context{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestPolicyIsNotShared(t *testing.T) {
 	p.Keys("debug")[1] = token.PublicKey{}
 	w.source.Keys[1] = token.PublicKey{}
 	for _, process := range []string{"", "worker"} {
-		again, err := p.Open(id, "debug", wire.Shell{Op: wire.OpOpen, Process: process})
+		again, err := p.Open(id, wire.Claims{Source: "debug", Shell: &wire.Shell{Op: wire.OpOpen, Process: process}}, authz.Context{})
 		if err != nil || again.Exec().Argv[0] == "evil" || again.Exec().Env["A"] == "evil" || again.Shell().AcceptEnv[0] == "*" {
 			t.Errorf("process %q: %+v, %v", process, again.Exec(), err)
 		}
@@ -287,7 +287,7 @@ func TestPolicyIsNotShared(t *testing.T) {
 
 func TestPolicyLookups(t *testing.T) {
 	w := newWorld(t)
-	p := authz.New([]authz.Source{w.source, {Name: "bare"}})
+	p := authz.New([]authz.Source{w.source, {Name: "bare"}}, nil)
 	if !p.HasSource("bare") || p.HasShell("bare") || !p.HasShell("debug") || p.HasSource("x") || p.HasShell("x") {
 		t.Error("sources are mixed up")
 	}

@@ -25,10 +25,11 @@ const (
 	defaultRows = 24
 )
 
-// Open decides whether id may open the session that sh, the operation open,
-// asks for.
-func (p *Policy) Open(id Identity, source string, sh wire.Shell) (Grant, error) {
-	s, err := p.shell(id.Key, source)
+// Open decides whether id may open the session that the claims, whose operation
+// is open, ask for.
+func (p *Policy) Open(id Identity, c wire.Claims, x Context) (Grant, error) {
+	sh := *c.Shell
+	s, err := p.shell(id.Key, c.Source)
 	if err != nil {
 		return Grant{}, err
 	}

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"etcha/go/rule"
 	"etcha/go/token"
+	"etcha/go/wire"
 )
 
 // Identity is who asks: the owner of the key that verified.
@@ -41,6 +43,14 @@ type Shell struct {
 	Discard      bool
 	Keep         bool
 	MaxSessions  int // 0: no limit of its own
+
+	Rule       *rule.Rule    // must be true for whatever is done; nil: nothing more is asked
+	Share      *rule.Rule    // must be true too for another one's session; nil: nobody may
+	Require    int           // counter-signatures that an open needs
+	DetachFor  time.Duration // 0: no session is opened to be left
+	Obscure    wire.Obscure
+	Record     string // "output", "full"; empty: nothing
+	MustRecord bool   // no recording, no session
 }
 
 // Source is what a node offers under a name.
@@ -52,11 +62,23 @@ type Source struct {
 }
 
 // Policy is the rules of a node at one time.
-type Policy struct{ sources map[string]*Source }
+type Policy struct {
+	sources map[string]*Source
+	labels  map[string]string // of the node, for rules
+}
 
-// New makes the policy of these sources, whose names differ.
-func New(sources []Source) *Policy {
-	p := &Policy{sources: make(map[string]*Source, len(sources))}
+// Context is where and when something is decided.
+type Context struct {
+	Node string    // node ID
+	Now  time.Time // the node's clock
+	// Once uses up the ID of a counter-signature; an error means it was used before.
+	Once func(id string, exp time.Time) error
+}
+
+// New makes the policy of these sources, whose names differ, on a node with
+// these labels.
+func New(sources []Source, labels map[string]string) *Policy {
+	p := &Policy{sources: make(map[string]*Source, len(sources)), labels: maps.Clone(labels)}
 	for _, s := range sources {
 		s.Keys = slices.Clone(s.Keys)
 		if s.Shell != nil {

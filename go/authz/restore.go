@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"time"
 
 	"etcha/go/errs"
 	"etcha/go/token"
@@ -16,7 +17,7 @@ import (
 // key and has the process; that runs as the user and group it would be given
 // now; and whose command is the configured one, or could be asked for. A changed
 // environment, folder or umask is no reason to end what runs.
-func (p *Policy) Restore(rec Record) (Grant, error) {
+func (p *Policy) Restore(rec Record, now time.Time) (Grant, error) {
 	key, err := token.ParsePublic(rec.Key)
 	if err != nil {
 		return Grant{}, fmt.Errorf("restore session of source %q: opener's key: %w", rec.Source, err)
@@ -36,8 +37,8 @@ func (p *Policy) Restore(rec Record) (Grant, error) {
 }
 
 // Permits is nil while [Policy.Restore] would grant.
-func (p *Policy) Permits(rec Record) error {
-	_, err := p.Restore(rec)
+func (p *Policy) Permits(rec Record, now time.Time) error {
+	_, err := p.Restore(rec, now)
 	return err
 }
 

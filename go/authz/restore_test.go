@@ -49,8 +49,8 @@ func TestRestore(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.change(w)
-			p := authz.New([]authz.Source{w.source})
-			again, err := p.Restore(g.Record())
+			p := authz.New([]authz.Source{w.source}, nil)
+			again, err := p.Restore(g.Record(), time.Time{})
 			if c.want == "" {
 				checkRestored(t, g, again, err)
 				return
@@ -58,7 +58,7 @@ func TestRestore(t *testing.T) {
 			if errs.CodeOf(err) != wire.CodeDenied || err.Error() != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
-			if !errors.Is(p.Permits(g.Record()), err) && p.Permits(g.Record()).Error() != c.want {
+			if !errors.Is(p.Permits(g.Record(), time.Time{}), err) && p.Permits(g.Record(), time.Time{}).Error() != c.want {
 				t.Error("Permits and Restore differ")
 			}
 		})
@@ -89,7 +89,7 @@ func TestRestoreTakesThePresentSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.source.Shell.MaxAge, w.source.BreakGlass = time.Minute, true
-	again, err := authz.New([]authz.Source{w.source}).Restore(g.Record())
+	again, err := authz.New([]authz.Source{w.source}, nil).Restore(g.Record(), time.Time{})
 	if err != nil || again.Shell().MaxAge != time.Minute || !again.BreakGlass() || !again.Terminal().On {
 		t.Errorf("%+v, %v", again.Shell(), err)
 	}
@@ -126,8 +126,8 @@ func FuzzRestore(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	p := authz.New([]authz.Source{{Name: "debug", Keys: []token.PublicKey{k.Public()}, Shell: &authz.Shell{Exec: authz.Exec{User: "operator"}}}})
-	g, err := p.Open(authz.Identity{Key: k.Public(), Addr: netip.MustParseAddr("::1")}, "debug", wire.Shell{Op: wire.OpOpen})
+	p := authz.New([]authz.Source{{Name: "debug", Keys: []token.PublicKey{k.Public()}, Shell: &authz.Shell{Exec: authz.Exec{User: "operator"}}}}, nil)
+	g, err := p.Open(authz.Identity{Key: k.Public(), Addr: netip.MustParseAddr("::1")}, wire.Claims{Source: "debug", Shell: &wire.Shell{Op: wire.OpOpen}}, authz.Context{})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func FuzzRestore(f *testing.F) {
 		if json.Unmarshal(b, &rec) != nil {
 			return
 		}
-		g, err := p.Restore(rec)
+		g, err := p.Restore(rec, time.Time{})
 		if err != nil {
 			return
 		}

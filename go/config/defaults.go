@@ -76,11 +76,16 @@ func (h host) defaults() map[string]any {
 			"linters": map[string]any{"shellcheck": []any{"shellcheck", "-s", "bash", "-"}},
 		},
 		"run": map[string]any{
+			"audit":             map[string]any{"maxSize": Size(1 << 30)},
 			"maxSessions":       wire.MaxSessions,
 			"maxSessionsPerKey": wire.MaxSessionsPerKey,
-			"stateDir":          h.stateDir(),
-			"timeoutPush":       10 * time.Minute,
-			"timeoutWebhook":    10 * time.Minute,
+			"recordings": map[string]any{
+				"format": "v3", "maxAge": 90 * 24 * time.Hour,
+				"maxSessionSize": Size(1 << 30), "maxSize": Size(10 << 30),
+			},
+			"stateDir":       h.stateDir(),
+			"timeoutPush":    10 * time.Minute,
+			"timeoutWebhook": 10 * time.Minute,
 		},
 	}
 }

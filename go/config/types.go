@@ -101,11 +101,14 @@ type Lint struct {
 
 // Run is the node.
 type Run struct {
+	Audit                Audit             `koanf:"audit" doc:"The log of who did what."`
 	JWTRule              string            `koanf:"jwtRule" doc:"A rule over an artifact's claims that must be true."`
 	Labels               map[string]string `koanf:"labels" doc:"Labels of this node."`
 	MaxSessions          int               `koanf:"maxSessions" doc:"Sessions on this node at once."`
 	MaxSessionsPerKey    int               `koanf:"maxSessionsPerKey" doc:"Sessions of one key at once."`
 	RandomizedStartDelay time.Duration     `koanf:"randomizedStartDelay" doc:"The longest random wait before the first run."`
+	Recordings           Recordings        `koanf:"recordings" doc:"Recorded sessions."`
+	Ship                 Ship              `koanf:"ship" doc:"Where audit entries and recordings are sent."`
 	StateDir             string            `koanf:"stateDir" doc:"Where identity, journal and known nodes are kept."`
 	SystemMetricsKey     Secret            `koanf:"systemMetricsKey" doc:"The key of the metrics page; without it there is none."`
 	TimeoutPush          time.Duration     `koanf:"timeoutPush" doc:"The longest time of a push; 0: no limit."`
@@ -114,6 +117,39 @@ type Run struct {
 	VerifyCommands       []any             `koanf:"verifyCommands" doc:"Commands that verify artifacts, in place of keys."`
 	VerifyExec           Exec              `koanf:"verifyExec" doc:"How verifyCommands are run."`
 	VerifyKeys           []string          `koanf:"verifyKeys" doc:"Public keys whose requests every source accepts."`
+}
+
+// Audit is the log of who did what.
+type Audit struct {
+	MaxSize Size `koanf:"maxSize" doc:"The whole log; beyond it its oldest segments are removed, which the log says. 0: no limit."`
+}
+
+// Recordings is where and how long recorded sessions are kept.
+type Recordings struct {
+	Dir            string        `koanf:"dir" doc:"The folder; empty: recordings in run.stateDir."`
+	Format         string        `koanf:"format" doc:"asciicast v3 or v2."`
+	MaxAge         time.Duration `koanf:"maxAge" doc:"Recordings older than this are removed; 0: never."`
+	MaxSessionSize Size          `koanf:"maxSessionSize" doc:"One recording; at this size it ends. 0: no limit."`
+	MaxSize        Size          `koanf:"maxSize" doc:"All recordings; beyond it the oldest are removed. 0: no limit."`
+}
+
+// Ship is where audit entries and recordings are sent.
+type Ship struct {
+	Journald bool   `koanf:"journald" doc:"Audit entries go to the systemd journal."`
+	Required bool   `koanf:"required" doc:"A session opens only once its entry has arrived everywhere."`
+	S3       S3     `koanf:"s3" doc:"Audit entries and recordings go to an S3-compatible store."`
+	Syslog   string `koanf:"syslog" doc:"Audit entries go to a syslog server: udp://, tcp:// or tls://host:port, or unix:///dev/log."`
+}
+
+// S3 is a bucket of an S3-compatible store.
+type S3 struct {
+	AccessKey Secret `koanf:"accessKey" doc:"The key's ID; empty: from the environment or the instance's role."`
+	Bucket    string `koanf:"bucket" doc:"The bucket."`
+	CAFile    string `koanf:"caFile" doc:"A file of certificate authorities, in PEM."`
+	Endpoint  string `koanf:"endpoint" mask:"url" doc:"The URL of the store, such as https://s3.example.com."`
+	Prefix    string `koanf:"prefix" doc:"Put before the names of objects."`
+	Region    string `koanf:"region" doc:"The region."`
+	SecretKey Secret `koanf:"secretKey" doc:"The key."`
 }
 
 // Source is what a node offers under a name.
@@ -170,8 +206,9 @@ type Shell struct {
 	RecordRequired bool          `koanf:"recordRequired" doc:"No recording, no session."`
 	Require        int           `koanf:"require" doc:"Counter-signatures that an open needs."`
 	ResumeFor      time.Duration `koanf:"resumeFor" doc:"How long a session outlives a client that vanished."`
-	Rule           string        `koanf:"rule" doc:"A rule over identity and request that must be true."`
+	Rule           string        `koanf:"rule" doc:"A rule over identity and request that must be true, for whatever is done with the source's sessions."`
 	Scrollback     Size          `koanf:"scrollback" doc:"Output kept for late viewers, once acknowledged."`
+	Share          string        `koanf:"share" doc:"A rule that must be true too, for what somebody does with another one's session: list, attach, watch, join, kill. Without it nobody may."`
 	Umask          *FileMode     `koanf:"umask" doc:"The session's umask, in octal."`
 	Window         Size          `koanf:"window" doc:"Output kept until the client has it; when full, the program waits."`
 }

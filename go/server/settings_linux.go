@@ -53,7 +53,7 @@ func newSettings(c *config.Config) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.policy = authz.New(all)
+	s.policy = authz.New(all, c.Run.Labels)
 	s.candidates, err = newCandidates(all)
 	return s, err
 }

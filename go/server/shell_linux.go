@@ -37,7 +37,7 @@ func (q *request) open() {
 		q.fail(err)
 		return
 	}
-	grant, err := q.set.policy.Open(authz.Identity{Key: by, Subject: claims.Subject, Addr: q.peer}, q.source, *claims.Shell)
+	grant, err := q.set.policy.Open(q.identity(by, claims), claims, q.context())
 	if err != nil {
 		q.denied(metrics.RefusedToken, err)
 		return
@@ -49,6 +49,15 @@ func (q *request) open() {
 	}
 	q.session = s.ID()
 	q.stream(s, session.Start{Tok: q.body})
+}
+
+func (q *request) identity(by token.PublicKey, c wire.Claims) authz.Identity {
+	return authz.Identity{Key: by, Subject: c.Subject, Addr: q.peer}
+}
+
+// context is where and when a policy decides.
+func (q *request) context() authz.Context {
+	return authz.Context{Node: q.h.identity.ID(), Now: q.h.journal.Now(), Once: q.h.journal.Use}
 }
 
 // opener is the keys that may open a session of the source, and why one that

@@ -125,12 +125,12 @@ func (n *node) must(err error) {
 	}
 }
 
-func (n *node) policy() *authz.Policy { return authz.New([]authz.Source{n.source}) }
+func (n *node) policy() *authz.Policy { return authz.New([]authz.Source{n.source}, nil) }
 
 func (n *node) grant(sh wire.Shell) authz.Grant {
 	n.tb.Helper()
 	sh.Op = wire.OpOpen
-	g, err := n.policy().Open(authz.Identity{Key: n.opener, Subject: "on call", Addr: netip.MustParseAddr("192.0.2.7")}, "debug", sh)
+	g, err := n.policy().Open(authz.Identity{Key: n.opener, Subject: "on call", Addr: netip.MustParseAddr("192.0.2.7")}, wire.Claims{Source: "debug", Shell: &sh}, authz.Context{})
 	n.must(err)
 	return g
 }

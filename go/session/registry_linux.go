@@ -188,7 +188,7 @@ func (r *Registry) permits(rec authz.Record) error {
 	if policy == nil {
 		return nil
 	}
-	return policy.Permits(rec)
+	return policy.Permits(rec, r.o.Now())
 }
 
 // errDraining means that the daemon is about to leave.

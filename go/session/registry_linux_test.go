@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"etcha/go/authz"
 	"etcha/go/errs"
@@ -65,7 +66,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 
 func TestOnlyAGrantStarts(t *testing.T) {
 	n := newNode(t)
-	restored, err := n.policy().Restore(n.grant(wire.Shell{}).Record())
+	restored, err := n.policy().Restore(n.grant(wire.Shell{}).Record(), time.Now())
 	n.must(err)
 	for name, g := range map[string]authz.Grant{"zero": {}, "restored": restored} {
 		if _, err := n.r.Open(testContext(t), g, wire.Claims{}, nil); !errors.Is(err, errNoGrant) {

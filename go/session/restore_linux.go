@@ -45,7 +45,7 @@ func (r *Registry) restore(ctx context.Context, policy *authz.Policy, info keepe
 	rec, err := decodeRecord(held.Info().Meta)
 	if err == nil {
 		var grant authz.Grant
-		if grant, err = policy.Restore(rec.Grant); err == nil {
+		if grant, err = policy.Restore(rec.Grant, r.o.Now()); err == nil {
 			return r.resume(ctx, held, grant, rec)
 		}
 	}
@@ -115,7 +115,7 @@ func (r *Registry) Recheck(policy *authz.Policy) {
 		s.mu.Lock()
 		rec := s.record.Grant
 		s.mu.Unlock()
-		grant, err := policy.Restore(rec)
+		grant, err := policy.Restore(rec, r.o.Now())
 		if err != nil {
 			s.endByPolicy(err)
 			continue

@@ -10,6 +10,8 @@ const (
 	TypeRequest = "etcha-request+jwt"
 	TypeProof   = "etcha-proof+jwt"
 	TypeNode    = "etcha-node+jwt"
+	// TypeApproval is a counter-signature over [ApprovalClaims].
+	TypeApproval = "etcha-approval+jwt"
 )
 
 // Audience is the aud claim: a string or a list of strings (RFC 7519, 4.1.3).
@@ -71,6 +73,8 @@ type Claims struct {
 	Session   string        `json:"session,omitempty"`
 	Confirm   *Confirmation `json:"cnf,omitempty"`
 	Shell     *Shell        `json:"etchaShell,omitempty"`
+	// Approvals are the counter-signatures of an open: JWTs of TypeApproval.
+	Approvals []string `json:"approvals,omitempty"`
 	// Pad brings a token to a multiple of PadStep bytes; its content is ignored.
 	Pad string `json:"pad,omitempty"`
 }

@@ -89,6 +89,20 @@ const (
 	// ShutdownGrace is how long a daemon takes at most to stop.
 	ShutdownGrace = 10 * time.Second
 
-	// PadStep is the step that input tokens are padded to, bytes.
+	// PadStep is the step that input tokens and the events of echoes are padded
+	// to, bytes.
 	PadStep = 256
+	// Beat is the time between two inputs, and between two events, of a session
+	// whose rhythm is hidden by [ObscureInterval].
+	Beat = 20 * time.Millisecond
+	// DecoyMin and DecoyMax bound how long decoys go on after the last key.
+	DecoyMin = 1 * time.Second
+	DecoyMax = 3 * time.Second
+
+	// MaxViewers is how many may watch or have joined one session at once.
+	MaxViewers = 16
+	// MaxApprovals is how many counter-signatures an open may bring.
+	MaxApprovals = 8
+	// ApprovalLife is the longest exp-iat of a counter-signature.
+	ApprovalLife = 10 * time.Minute
 )

@@ -10,6 +10,7 @@ const (
 	CodeExpired    Code = "expired"     // 401
 	CodeClockSkew  Code = "clock_skew"  // 401; the token is from the future
 	CodeDenied     Code = "denied"      // 403
+	CodeApproval   Code = "approval"    // 403; counter-signatures are missing: Problem.Approval
 	CodeReplayed   Code = "replayed"    // 409
 	CodeOffset     Code = "offset"      // 409; Problem.Offset is the wanted one
 	CodeEnded      Code = "ended"       // 410; a session of this key that has ended
@@ -30,7 +31,7 @@ func (c Code) Status() int {
 		return 400
 	case CodeExpired, CodeClockSkew:
 		return 401
-	case CodeDenied:
+	case CodeDenied, CodeApproval:
 		return 403
 	case CodeReplayed, CodeOffset:
 		return 409
@@ -66,4 +67,6 @@ type Problem struct {
 	Offset *uint64 `json:"offset,omitempty"` // CodeOffset: the input offset wanted, or the output head
 	Room   *uint64 `json:"room,omitempty"`   // CodeOffset: bytes that may be sent beyond Offset
 	Now    int64   `json:"now,omitempty"`    // CodeClockSkew, CodeExpired: the node's clock, Unix seconds
+
+	Approval *ApprovalNeeded `json:"approval,omitempty"` // CodeApproval
 }

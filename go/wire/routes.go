@@ -19,6 +19,8 @@ const (
 	// PatternShell and PatternSession are the routes as net/http's mux writes them.
 	PatternShell   = Prefix + "/shell/{source}"
 	PatternSession = Prefix + "/shell/{source}/{session}"
+	// PatternSessions is the route of one session without its source.
+	PatternSessions = PathSessions + "/{session}"
 )
 
 // PathShell is the route that opens sessions of a source.
@@ -29,6 +31,12 @@ func PathShell(source string) string {
 // PathSession is the route of one session.
 func PathSession(source, session string) string {
 	return PathShell(source) + "/" + url.PathEscape(session)
+}
+
+// PathSessionByID is the route of operations on one session by others than its
+// own client: watch, join, kill. The source claim is empty there.
+func PathSessionByID(session string) string {
+	return PathSessions + "/" + url.PathEscape(session)
 }
 
 // Content types.

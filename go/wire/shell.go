@@ -1,9 +1,9 @@
 package wire
 
-// Op is the operation of a shell request.
+// Op is the operation of a request.
 type Op string
 
-// Operations. Open, attach and join are answered by an event stream.
+// Operations. Open, attach, watch and join are answered by an event stream.
 const (
 	OpOpen   Op = "open"
 	OpAttach Op = "attach"
@@ -12,6 +12,15 @@ const (
 	OpSignal Op = "signal"
 	OpAck    Op = "ack"
 	OpClose  Op = "close"
+)
+
+// Operations beside the sessions' own routes: see [PathSessions] and [PathSources].
+const (
+	OpList    Op = "list"    // the sessions of the node; live, where the client accepts an event stream
+	OpWatch   Op = "watch"   // a session's output
+	OpJoin    Op = "join"    // a session's output, and typing into it
+	OpKill    Op = "kill"    // end a session
+	OpSources Op = "sources" // what the key may use
 )
 
 // Shell is the etchaShell claim: an operation and its arguments.
@@ -28,12 +37,16 @@ type Shell struct {
 	PTY     bool              `json:"pty,omitempty"`
 	Process string            `json:"process,omitempty"`
 	Title   string            `json:"title,omitempty"`
+	Detach  bool              `json:"detach,omitempty"` // outlives its client for the source's detachFor
 
 	// Input: Data's first byte is at Offset of the session's input. Attach:
 	// Offset is the output offset to go on from.
 	Offset uint64 `json:"offset,omitempty"`
 	Data   []byte `json:"data,omitempty"` // standard base64 in JSON
 	EOF    bool   `json:"eof,omitempty"`  // closes stdin after Data; sessions without a PTY
+	// Decoy marks an input without data that hides when somebody types: it draws
+	// an event of an echo's size. See [Obscure].
+	Decoy bool `json:"decoy,omitempty"`
 
 	// Resize, signal, close.
 	Seq    uint64 `json:"seq,omitempty"`
@@ -64,6 +77,8 @@ type Answer struct {
 	Offset uint64 `json:"offset"` // input bytes accepted so far
 	Room   uint64 `json:"room"`   // input bytes that may be sent beyond Offset
 	Seq    uint64 `json:"seq"`    // last control operation applied
+	// Pad makes all answers to input equally long; its content is ignored.
+	Pad string `json:"pad,omitempty"`
 }
 
 // Event names of a session's stream.
@@ -75,6 +90,8 @@ const (
 	EventKeepalive = "keepalive" // random text of random length
 	EventNotice    = "notice"    // Notice as JSON
 	EventReplaced  = "replaced"  // another attach took the stream over; last
+	EventGap       = "gap"       // Gap as JSON: output that a viewer was too slow for
+	EventResize    = "resize"    // Size as JSON, for viewers: the terminal has another size
 	EventExit      = "exit"      // Exit as JSON; last, after all output
 )
 
@@ -94,6 +111,46 @@ type Session struct {
 	EndsAt      int64   `json:"endsAt"`      // Unix milliseconds of the latest end; 0: none
 	Dropped     uint64  `json:"dropped"`     // output bytes lost before OutputStart (detached: discard)
 	Proof       string  `json:"proof"`       // a JWT of type TypeProof over ProofClaims
+
+	Role      Role    `json:"role,omitempty"`      // of whom the stream is for; empty: the owner
+	Cols      uint16  `json:"cols,omitempty"`      // the terminal's size
+	Rows      uint16  `json:"rows,omitempty"`      // the terminal's size
+	Obscure   Obscure `json:"obscure,omitempty"`   // how the rhythm of typing is hidden; empty: not
+	Recording string  `json:"recording,omitempty"` // what is recorded: "output", "full"; empty: nothing
+	Detach    bool    `json:"detach,omitempty"`    // opened to be left: ResumeFor is the source's detachFor
+}
+
+// Role is what somebody is in a session.
+type Role string
+
+// Roles. Only the owner's acknowledgements count.
+const (
+	RoleOwner  Role = "owner"
+	RoleJoined Role = "joined"
+	RoleViewer Role = "viewer"
+)
+
+// Obscure is how the rhythm of typing is hidden from who watches the link.
+type Obscure string
+
+// Ways of hiding. Chaff: keys leave at once, decoys between them. Interval: input
+// leaves on the beat of [Beat] only, with decoys on it, and so does its output.
+const (
+	ObscureOff      Obscure = "off"
+	ObscureChaff    Obscure = "chaff"
+	ObscureInterval Obscure = "interval"
+)
+
+// Gap is the data of a gap event.
+type Gap struct {
+	From uint64 `json:"from"` // offset of the first byte that is missing
+	To   uint64 `json:"to"`   // offset of the next byte that follows
+}
+
+// Size is the data of a resize event.
+type Size struct {
+	Cols uint16 `json:"cols"`
+	Rows uint16 `json:"rows"`
 }
 
 // InputState is the data of an input event.
@@ -118,6 +175,9 @@ const (
 	NoticePolicy     NoticeCode = "policy"     // the configuration no longer permits the session
 	NoticeRestarting NoticeCode = "restarting" // the daemon restarts; the session goes on
 	NoticeStopping   NoticeCode = "stopping"   // the node stops; the session ends
+	NoticeWatched    NoticeCode = "watched"    // somebody watches or joined the session, or has left it
+	NoticeRecording  NoticeCode = "recording"  // the session is recorded, or not any more
+	NoticeKilled     NoticeCode = "killed"     // an operator ends the session
 )
 
 // Exit is the data of the last event of a session.
@@ -141,4 +201,5 @@ const (
 	ReasonStopped ExitReason = "stopped" // the node was stopped
 	ReasonKilled  ExitReason = "killed"  // an operator ended it
 	ReasonKeeper  ExitReason = "keeper"  // the process that held the session died
+	ReasonRecord  ExitReason = "record"  // it could not be recorded, and has to be
 )
