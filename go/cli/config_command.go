@@ -82,7 +82,8 @@ func (a *app) configCheckCommand() *cobra.Command {
 		Use:   "check [FILE]",
 		Short: "Say everything that is wrong with a configuration",
 		Long: `Say everything that is wrong with the configuration: FILE, or the one that is found,
-with the environment and -x. The exit status is 1 when something is.`,
+with the environment and -x; also the accounts, keys and certificates that it names, as
+this machine has them. The exit status is 1 when something is wrong.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o := a.loadOptions()
@@ -94,9 +95,13 @@ with the environment and -x. The exit status is 1 when something is.`,
 				a.report(err)
 				return exit(errs.ExitOther)
 			}
+			if err := checkNode(loaded.Config); err != nil {
+				a.report(err)
+				return exit(errs.ExitOther)
+			}
 			where := loaded.Path
 			if where == "" {
-				where = "no file was found; defaults, environment and -x"
+				where = "no configuration file was found; what is left (defaults, environment, -x)"
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s: no problems\n", where)
 			return err

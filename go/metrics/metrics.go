@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"etcha/go/wire"
 )
 
 // Metrics is a node's registry. Make one with [New].
@@ -23,6 +25,10 @@ type Metrics struct {
 	input, output, survivors *prometheus.CounterVec
 	ended, refused, started  *prometheus.CounterVec
 	duration                 *prometheus.HistogramVec
+	audit, auditFails        prometheus.Counter
+	recordFails, views       *prometheus.CounterVec
+	shipFails                *prometheus.CounterVec
+	shipBehind               *prometheus.GaugeVec
 	refusals, endReasons     []string
 	mu                       sync.RWMutex
 	sources                  map[string]bool // names announced by Sources
@@ -59,6 +65,12 @@ func newMetrics(version string, now func() time.Time) *Metrics {
 		duration:    d.histogram(nameDuration, durationBuckets()),
 		panics:      d.counter(namePanics).WithLabelValues(),
 		replays:     d.counter(nameReplays).WithLabelValues(),
+		audit:       d.counter(nameAudit).WithLabelValues(),
+		auditFails:  d.counter(nameAuditFails).WithLabelValues(),
+		recordFails: d.counter(nameRecordFails),
+		views:       d.counter(nameViews),
+		shipFails:   d.counter(nameShipFails),
+		shipBehind:  d.gauge(nameShipBehind),
 		refusals:    allRefusals(),
 		endReasons:  allEndReasons(),
 		sources:     map[string]bool{},
@@ -69,6 +81,7 @@ func newMetrics(version string, now func() time.Time) *Metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build, m.keeper, m.limiterSize, m.panics, m.replays, m.limited, m.requests, m.shells,
 		m.input, m.output, m.survivors, m.ended, m.refused, m.started, m.duration,
+		m.audit, m.auditFails, m.recordFails, m.views, m.shipFails, m.shipBehind,
 	)
 	m.zero()
 	return m
@@ -127,6 +140,9 @@ func (m *Metrics) Sources(sources []Source) {
 		m.input.WithLabelValues(name)
 		m.output.WithLabelValues(name)
 		m.survivors.WithLabelValues(name)
+		m.recordFails.WithLabelValues(name)
+		m.views.WithLabelValues(name, string(wire.RoleViewer))
+		m.views.WithLabelValues(name, string(wire.RoleJoined))
 		m.duration.WithLabelValues(name)
 		for _, reason := range m.endReasons {
 			m.ended.WithLabelValues(name, reason)
@@ -172,6 +188,41 @@ func (m *Metrics) Request(status int) {
 		code = strconv.Itoa(status)
 	}
 	m.requests.WithLabelValues(code).Inc()
+}
+
+// AuditWritten counts an attempt to write an entry of the audit log.
+func (m *Metrics) AuditWritten(err error) {
+	if err != nil {
+		m.auditFails.Inc()
+		return
+	}
+	m.audit.Inc()
+}
+
+// RecordingFailed counts a recording that failed.
+func (m *Metrics) RecordingFailed(source string) {
+	m.recordFails.WithLabelValues(m.known(source)).Inc()
+}
+
+// Viewed counts somebody who watches or joins a session.
+func (m *Metrics) Viewed(source string, role wire.Role) {
+	m.views.WithLabelValues(m.known(source), string(role)).Inc()
+}
+
+// Destinations announces where audit entries are sent.
+func (m *Metrics) Destinations(names []string) {
+	for _, name := range names {
+		m.shipFails.WithLabelValues(name)
+		m.shipBehind.WithLabelValues(name)
+	}
+}
+
+// ShipFailed counts a failed attempt to send something to a destination.
+func (m *Metrics) ShipFailed(destination string) { m.shipFails.WithLabelValues(destination).Inc() }
+
+// ShipBehind says how many entries have not arrived at a destination.
+func (m *Metrics) ShipBehind(destination string, entries uint64) {
+	m.shipBehind.WithLabelValues(destination).Set(float64(entries))
 }
 
 // PanicRecovered counts a panic that a handler recovered from.

@@ -25,6 +25,7 @@ func newTest(t *testing.T) (*Metrics, *clock) {
 	c := &clock{time.Unix(1_700_000_000, 0)}
 	m := newMetrics("1.2.3", c.now)
 	m.Sources([]Source{{Name: "debug"}, {Name: "root", BreakGlass: true}})
+	m.Destinations([]string{"syslog"})
 	return m, c
 }
 

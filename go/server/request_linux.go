@@ -97,7 +97,7 @@ var errPanic = errors.New("panic")
 func (q *request) log() {
 	level := slog.LevelDebug
 	switch {
-	case q.cause == nil:
+	case q.cause == nil, q.reason.Harmless():
 	case q.verified:
 		level = slog.LevelWarn
 	case !q.h.limiter.limited(q.peer):

@@ -58,6 +58,17 @@ func newSettings(c *config.Config) (*settings, error) {
 	return s, err
 }
 
+// Check finds what would keep a node with this configuration, which go/config has
+// checked, from starting on this machine as this user: accounts, keys,
+// certificates. It changes nothing.
+func Check(c *config.Config) error {
+	if _, err := newSettings(c); err != nil {
+		return err
+	}
+	_, err := readTLS(c.HTTPServer)
+	return err
+}
+
 // readSources makes the sources in the order of their names, so that the first
 // of several errors is always the same.
 func (s *settings) readSources(c *config.Config) ([]authz.Source, error) {
