@@ -77,6 +77,9 @@ prometheus: ## check the alert rules and run their tests
 	promtool check config --syntax-only config/prometheus/prometheus.yml
 	cd config/prometheus && promtool test rules *.test.yml
 
+soak: ## a thousand idle sessions for ten minutes; prints what they cost
+	ETCHA_SOAK=10m $(GO) test ./go/e2e -run TestSoak -timeout 40m -v
+
 check: lint cross docs-check docs prometheus test fuzz-short ## everything CI runs
 
 clean: ## remove what the other targets made

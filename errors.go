@@ -17,12 +17,23 @@ var ErrUntrusted = errors.New("the node is not the one expected")
 // ErrEnded is matched by the errors of using a session after its end.
 var ErrEnded = errors.New("the session has ended")
 
+// ErrDetached is matched by what Wait returns of a session that this side has
+// left: it goes on.
+var ErrDetached = client.ErrDetached
+
+// ErrReplaced is matched by what Wait returns of a session that another client
+// has attached to.
+var ErrReplaced = client.ErrReplaced
+
+// ErrReadOnly is matched by the errors of acting in a session that is watched.
+var ErrReadOnly = client.ErrReadOnly
+
 // ExitError is a program that ended otherwise than by itself with status 0.
 type ExitError struct {
 	Code   int    // exit status; 128+n when ended by signal n
 	Signal string // name without "SIG" of the signal that ended the program; else empty
 	// Reason is "exited" when the program ended by itself, else why the node ended
-	// it: closed, idle, age, lost, policy, stopped, killed, keeper.
+	// it: closed, idle, age, lost, policy, stopped, killed, keeper, record.
 	Reason string
 }
 
@@ -36,8 +47,8 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("exit status %d", e.Code)
 }
 
-// LossError is a session whose end is not known: the node was lost. The program
-// may go on there for up to Info.ResumeFor.
+// LossError is a session whose end is not known: the node was lost, and there was
+// no way back for as long as it keeps a session (Info.ResumeFor), or it refused.
 type LossError struct{ Err error }
 
 func (e *LossError) Error() string { return e.Err.Error() }
@@ -73,7 +84,7 @@ func public(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &loss):
-		return &LossError{err}
+		return &LossError{untrusted(err)}
 	case errors.As(err, &refused):
 		return &RefusedError{
 			Code: string(refused.Problem.Code), Detail: refused.Problem.Detail, Hint: errs.HintOf(err), Err: err,
@@ -81,6 +92,11 @@ func public(err error) error {
 	case errors.Is(err, client.ErrEnded), errors.Is(err, client.ErrClosed):
 		return &marked{err, ErrEnded}
 	}
+	return untrusted(err)
+}
+
+// untrusted marks an error about who answers.
+func untrusted(err error) error {
 	switch errs.CodeOf(err) {
 	case client.CodeNodeChanged, client.CodeUntrusted, client.CodeProof:
 		return &marked{err, ErrUntrusted}

@@ -134,3 +134,25 @@ func ExampleParseKey() {
 	fmt.Println(key.PublicKey())
 	// Output: ed25519public:MCowBQYDK2VwAyEAw7eTEuEH0+TfgtX3zB+JZVnYD0eskY6qn3n7ZCA7wWM=:reqYEklgP4
 }
+
+// Leave a program running, and go on with it later, from anywhere.
+func ExampleClient_Attach() {
+	ctx := context.Background()
+	client := exampleClient()
+	session, err := client.Open(ctx, etcha.Request{Source: "debug", Args: []string{"make", "world"}, Detach: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	id := session.ID()
+	if err := session.Detach(); err != nil {
+		log.Fatal(err)
+	}
+
+	session, err = client.Attach(ctx, etcha.AttachRequest{Session: id, Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := session.Wait(); err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,6 +1,7 @@
 package etcha
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -48,6 +49,19 @@ type Options struct {
 	// Notify is told what the user should know. It is called from any goroutine,
 	// one call at a time, and must not block; nil: not.
 	Notify func(Event)
+	// Approve is asked for counter-signatures when a source demands them, and again
+	// when it needs more. It returns all that there are, at most 8, as others made
+	// them with etcha approve, or an error that gives up. It may take as long as the
+	// context of Open, and each signature counts for 10 minutes; nil: such a request
+	// is a RefusedError.
+	Approve func(context.Context, Approval) ([]string, error)
+}
+
+// Approval is a request that others must agree to before the node grants it.
+type Approval struct {
+	Digest string // "SHA256:…" of the request: what they sign
+	Need   int    // counter-signatures in all, each by another key of the source
+	Have   int    // of those, valid ones that came along
 }
 
 // Kinds of events.
@@ -55,14 +69,30 @@ const (
 	EventFirstUse = string(client.EventFirstUse) // the node was not known and is now
 	EventClock    = string(client.EventClock)    // requests are signed by the node's clock
 	EventNotice   = string(client.EventNotice)   // a notice from the node
+	// EventLost comes before each try to connect again; the first is made at once,
+	// so that who shows a status line may wait for Attempt 2. EventBack, or the end
+	// of the session, follows.
+	EventLost   = string(client.EventLost)
+	EventBack   = string(client.EventBack)   // connected again
+	EventGap    = string(client.EventGap)    // something was lost: output that the node dropped, or input of a joined session
+	EventResize = string(client.EventResize) // of a session that is watched or was joined
 )
 
 // Event is something that the user of a client should know.
 type Event struct {
-	Kind string // EventFirstUse, EventClock, EventNotice, or one added later
-	Text string // for people: lower case, no full stop, printable
-	Node string // node ID, where there is one
-	Code string // of a notice: idle, age, policy, restarting, stopping
+	Kind    string // EventFirstUse and so on, or one added later
+	Text    string // for people: one line, lower case, no full stop, printable
+	Node    string // node ID, where there is one
+	Session string // session ID, where it is about one
+	Code    string // of a notice: idle, age, policy, restarting, stopping, watched, recording, killed
+
+	Attempt  int       // of EventLost: the try that is next, from 1
+	Next     time.Time // of EventLost: when it is made
+	Deadline time.Time // of EventLost: until when tries are made
+	Cause    error     // of EventLost: why the connection was lost, then why the last try failed
+
+	From, To   uint64 // of EventGap: offsets of the output that is missing, bytes; equal: none
+	Cols, Rows uint16 // of EventResize: characters
 }
 
 func (o Options) internal() client.Options {
@@ -78,7 +108,16 @@ func (o Options) internal() client.Options {
 	}
 	if notify := o.Notify; notify != nil {
 		c.Notify = func(e client.Event) {
-			notify(Event{Kind: string(e.Kind), Text: e.Text, Node: e.Node, Code: e.Code})
+			notify(Event{
+				Kind: string(e.Kind), Text: e.Text, Node: e.Node, Session: e.Session, Code: e.Code,
+				Attempt: e.Attempt, Next: e.Next, Deadline: e.Deadline, Cause: e.Cause,
+				From: e.From, To: e.To, Cols: e.Cols, Rows: e.Rows,
+			})
+		}
+	}
+	if approve := o.Approve; approve != nil {
+		c.Approve = func(ctx context.Context, n client.ApprovalNeeded) ([]string, error) {
+			return approve(ctx, Approval{Digest: n.Digest, Need: n.Need, Have: n.Have})
 		}
 	}
 	return c

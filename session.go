@@ -16,6 +16,7 @@ type Request struct {
 	Args    []string          // a program and its arguments, run directly; excludes Command
 	Env     map[string]string // variables; the node takes those that the source accepts
 	Title   string            // for lists of sessions
+	Detach  bool              // it may be left for longer than others: where the source allows it
 
 	PTY        bool   // run on a terminal; without one stdout and stderr are kept apart
 	Term       string // the terminal's type, for TERM
@@ -29,7 +30,7 @@ type Request struct {
 
 func (r Request) shell() wire.Shell {
 	return wire.Shell{
-		Process: r.Process, Command: r.Command, Args: r.Args, Env: r.Env, Title: r.Title,
+		Process: r.Process, Command: r.Command, Args: r.Args, Env: r.Env, Title: r.Title, Detach: r.Detach,
 		PTY: r.PTY, Term: r.Term, Cols: r.Cols, Rows: r.Rows,
 	}
 }
@@ -37,7 +38,7 @@ func (r Request) shell() wire.Shell {
 // Session is one program on a node. It is safe for concurrent use.
 type Session struct{ s *client.Session }
 
-// Info is what the node said about a session when it confirmed it.
+// Info is what the node said about a session when it confirmed it, the last time.
 type Info struct {
 	Session     string        // session ID
 	Node        string        // node ID
@@ -47,6 +48,8 @@ type Info struct {
 	ResumeFor   time.Duration // how long the program outlives its client
 	IdleTimeout time.Duration // 0: none
 	EndsAt      time.Time     // of the latest end; zero: none
+	Cols, Rows  uint16        // the terminal's size, characters; zeros: none, or not told
+	Recording   string        // what is recorded: "output", "full"; empty: nothing
 }
 
 // ID is the session's ID on the node.
@@ -59,18 +62,18 @@ func (s *Session) Info() Info {
 		Session: i.Session, Node: i.Node, Source: i.Source, User: i.User,
 		Started:   time.UnixMilli(i.Started),
 		ResumeFor: seconds(i.ResumeFor), IdleTimeout: seconds(i.IdleTimeout),
+		Cols: i.Cols, Rows: i.Rows, Recording: i.Recording,
 	}
-	if i.EndsAt != 0 {
-		info.EndsAt = time.UnixMilli(i.EndsAt)
-	}
+	info.EndsAt = milliseconds(i.EndsAt)
 	return info
 }
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // Write sends input. It returns when p is queued and blocks while the program
-// does not read and the queue is full. Writes arrive once and in order; those of
-// several goroutines are not mixed. After the session's end it fails.
+// does not read, or the node is lost, and the queue is full. Writes arrive once
+// and in order; those of several goroutines are not mixed. After the session's end
+// it fails, and in one that is watched.
 func (s *Session) Write(p []byte) (int, error) {
 	n, err := s.s.Write(p)
 	return n, public(err)
@@ -85,16 +88,17 @@ func (s *Session) CloseWrite() error { return public(s.s.CloseWrite()) }
 func (s *Session) Resize(cols, rows uint16) error { return public(s.s.Resize(cols, rows)) }
 
 // Signal sends a signal to the program's foreground processes and returns when
-// the node has done so. name is INT, TERM, HUP, QUIT, KILL, USR1, USR2, WINCH,
+// the node has done so; while the node is lost it waits. name is INT, TERM, HUP, QUIT, KILL, USR1, USR2, WINCH,
 // TSTP or CONT.
 func (s *Session) Signal(name string) error { return public(s.s.Signal(name)) }
 
 // Done is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.s.Done() }
 
-// Wait returns when the session has ended and its output was written: nil when
-// the program ended by itself with status 0, else an [ExitError], a [LossError],
-// or the error of a writer. It may be called several times.
+// Wait returns when the session has ended, or was left, and its output was
+// written: nil when the program ended by itself with status 0, else an
+// [ExitError], a [LossError], [ErrDetached], or the error of a writer. It may be
+// called several times.
 func (s *Session) Wait() error {
 	exit, err := s.s.Wait()
 	if err != nil {
@@ -109,5 +113,11 @@ func (s *Session) Wait() error {
 // Close ends the program and everything it started, now; output that was not
 // yet written is dropped. It takes a bounded time. Closing twice, or after the
 // end, is harmless. The error is that of telling the node; it then ends the
-// session by itself after Info.ResumeFor.
+// session by itself after Info.ResumeFor. A session that is watched or was joined
+// is left instead.
 func (s *Session) Close() error { return public(s.s.Close()) }
+
+// Detach leaves the program running on the node, for up to Info.ResumeFor, and
+// returns within a bounded time, after the last input was delivered; the error
+// says how much of it was not. [Client.Attach] goes on with the session.
+func (s *Session) Detach() error { return public(s.s.Detach()) }

@@ -41,6 +41,15 @@
 // blocks slows the program down and nothing is dropped; a writer that fails
 // ends the session.
 //
+// # A session is not a connection
+//
+// When the connection is lost the client makes another, for as long as the node
+// keeps the session (Info.ResumeFor), and goes on where it was: nothing is lost or
+// doubled in either direction. Options.Notify is told. [Session.Detach] leaves a
+// session on purpose, and [Client.Attach] goes on with one, from any machine with
+// a key that the node accepts. [Client.Watch] and [Client.Join] are for the
+// sessions of others.
+//
 // # The end
 //
 // [Session.Wait] returns nil when the program ended with status 0, an [ExitError]
@@ -91,13 +100,10 @@ func NewClient(o Options) (*Client, error) {
 // proven who it is. ctx is for opening only.
 //
 // A refusal by the node is a [RefusedError]; another node than the pinned one,
-// or an unknown TLS key, is [ErrUntrusted].
+// or an unknown TLS key, is [ErrUntrusted]. Where the source demands
+// counter-signatures, Options.Approve is asked for them.
 func (c *Client) Open(ctx context.Context, r Request) (*Session, error) {
-	s, err := c.c.Open(ctx, r.Source, r.shell(), r.Stdout, r.Stderr)
-	if err != nil {
-		return nil, public(err)
-	}
-	return &Session{s}, nil
+	return session(c.c.Open(ctx, r.Source, r.shell(), r.Stdout, r.Stderr))
 }
 
 // Node asks the node who it is and checks the answer against the pin. A node

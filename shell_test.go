@@ -71,18 +71,43 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(wire.NodeAnswer{Token: tok})
 		return
 	}
-	if n.refuse != nil {
-		w.Header().Set("Content-Type", wire.TypeProblem)
-		w.WriteHeader(n.refuse.Code.Status())
-		_ = json.NewEncoder(w).Encode(n.refuse)
-		return
-	}
 	tok, _ := io.ReadAll(r.Body)
 	var claims wire.Claims
 	payload, _ := base64.RawURLEncoding.DecodeString(strings.Split(string(tok), ".")[1])
 	_ = json.Unmarshal(payload, &claims)
-	if claims.Shell.Op == wire.OpOpen {
+	if n.refuse != nil && claims.Shell.Op == wire.OpOpen && len(claims.Approvals) == 0 {
+		if n.refuse.Code == wire.CodeApproval {
+			digest := wire.NewOpenRequest(n.identity.ID(), n.opener.Public().Thumbprint(), claims).Digest()
+			n.refuse.Approval = &wire.ApprovalNeeded{Digest: digest, Need: 1}
+		}
+		n.problem(w, n.refuse)
+		return
+	}
+	switch claims.Shell.Op {
+	case wire.OpOpen, wire.OpWatch, wire.OpJoin:
 		n.stream(w, tok, *claims.Shell)
+		return
+	case wire.OpAttach:
+		if n.lose {
+			n.problem(w, &wire.Problem{Code: wire.CodeNotFound, Title: "not found"})
+			return
+		}
+		n.stream(w, tok, *claims.Shell)
+		return
+	case wire.OpList:
+		n.json(w, wire.SessionList{Sessions: []wire.SessionInfo{{
+			Session: "s1", Source: "debug", Started: 1000, State: wire.SessionDetached, Members: make([]wire.Member, 2), Input: 3,
+		}}})
+		return
+	case wire.OpSources:
+		n.json(w, wire.SourceList{Sources: []wire.SourceInfo{{Source: "debug", Shell: true, Require: 1}}})
+		return
+	case wire.OpKill:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.exit, n.eof = wire.Exit{Code: 137, Reason: wire.ReasonKilled}, true
+		n.cond.Broadcast()
+		n.json(w, struct{}{})
 		return
 	}
 	n.mu.Lock()
@@ -104,6 +129,17 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", wire.TypeJSON)
 	_ = json.NewEncoder(w).Encode(wire.Answer{Offset: uint64(len(n.input)), Room: wire.InputWindow, Seq: claims.Shell.Seq})
+}
+
+func (n *node) problem(w http.ResponseWriter, p *wire.Problem) {
+	w.Header().Set("Content-Type", wire.TypeProblem)
+	w.WriteHeader(p.Code.Status())
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+func (n *node) json(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", wire.TypeJSON)
+	_ = json.NewEncoder(w).Encode(v)
 }
 
 func (n *node) stream(w http.ResponseWriter, tok []byte, sh wire.Shell) {
@@ -240,8 +276,78 @@ func TestLoss(t *testing.T) {
 	}
 	err = s.Wait()
 	var loss *etcha.LossError
-	if !errors.As(err, &loss) || errs.ExitOf(err) != errs.ExitTransport || !strings.Contains(errs.HintOf(err), "5m0s") {
+	if !errors.As(err, &loss) || errs.ExitOf(err) != errs.ExitTransport || !strings.Contains(errs.HintOf(err), "s1") {
 		t.Errorf("wait: %v, hint %q", err, errs.HintOf(err))
+	}
+}
+
+// A session is left, found in the list, gone on with, watched and killed.
+func TestSessions(t *testing.T) {
+	n := startNode(t)
+	c := n.client(t)
+	ctx := context.Background()
+	first, err := c.Open(ctx, etcha.Request{Source: "debug", Detach: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Wait(); !errors.Is(err, etcha.ErrDetached) || !n.shell.Detach {
+		t.Errorf("wait: %v, asked for %+v", err, n.shell)
+	}
+	list, err := c.Sessions(ctx)
+	want := etcha.SessionInfo{Session: "s1", Source: "debug", Started: time.UnixMilli(1000), State: "detached", Viewers: 2, Input: 3}
+	if err != nil || len(list) != 1 || list[0] != want {
+		t.Fatalf("sessions %+v: %v", list, err)
+	}
+	sources, err := c.Sources(ctx)
+	if err != nil || len(sources) != 1 || sources[0].Source != "debug" || !sources[0].Shell || sources[0].Require != 1 {
+		t.Errorf("sources %+v: %v", sources, err)
+	}
+	again, err := c.Attach(ctx, etcha.AttachRequest{Session: "s1", Cols: 80, Rows: 24})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Kill(ctx, "s1"); err != nil {
+		t.Fatal(err)
+	}
+	var exit *etcha.ExitError
+	if err := again.Wait(); !errors.As(err, &exit) || exit.Reason != "killed" {
+		t.Errorf("wait: %v", err)
+	}
+	for name, visit := range map[string]func(context.Context, string, io.Writer, io.Writer) (*etcha.Session, error){"watch": c.Watch, "join": c.Join} {
+		s, err := visit(ctx, "s1", nil, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := s.Write([]byte("x")); name == "watch" && !errors.Is(err, etcha.ErrReadOnly) {
+			t.Errorf("write: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestApproval(t *testing.T) {
+	n := startNode(t)
+	n.refuse = &wire.Problem{Code: wire.CodeApproval, Title: "approval"}
+	var asked etcha.Approval
+	s, err := n.client(t, func(o *etcha.Options) {
+		o.Approve = func(_ context.Context, a etcha.Approval) ([]string, error) {
+			asked = a
+			return []string{"approval"}, nil
+		}
+	}).Open(context.Background(), etcha.Request{Source: "debug"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked.Digest != n.refuse.Approval.Digest || asked.Need != 1 || asked.Have != 0 {
+		t.Errorf("asked for %+v", asked)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

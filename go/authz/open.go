@@ -26,13 +26,32 @@ const (
 )
 
 // Open decides whether id may open the session that the claims, whose operation
-// is open, ask for.
+// is open, ask for: whether the source accepts the key, what would be started,
+// whether the session may be opened to be left, whether the source's rule is
+// true, and last whether the counter-signatures suffice. Only when everything
+// else permits are these used up. An [ApprovalError] says what they lack.
 func (p *Policy) Open(id Identity, c wire.Claims, x Context) (Grant, error) {
-	sh := *c.Shell
 	s, err := p.shell(id.Key, c.Source)
 	if err != nil {
 		return Grant{}, err
 	}
+	g, err := s.grant(id, *c.Shell)
+	if err != nil {
+		return Grant{}, err
+	}
+	if err := s.decide(g.input(s, p.labels), id, wire.OpOpen, true, x.Now); err != nil {
+		return Grant{}, err
+	}
+	if err := s.approved(id, c, x); err != nil {
+		return Grant{}, err
+	}
+	g.starts = true
+	return g, nil
+}
+
+// grant is what the client asks for, as far as the source's settings go. It
+// starts nothing yet.
+func (s *Source) grant(id Identity, sh wire.Shell) (Grant, error) {
 	if sh.Op != wire.OpOpen {
 		return Grant{}, errs.New(wire.CodeBadRequest, "the operation is %q, not %q", clip(string(sh.Op)), wire.OpOpen)
 	}
@@ -52,12 +71,22 @@ func (p *Policy) Open(id Identity, c wire.Claims, x Context) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
+	if sh.Detach && s.Shell.DetachFor <= 0 {
+		return Grant{}, s.deniesDetach()
+	}
 	exec = exec.clone()
 	exec.Argv = argv
-	return Grant{
+	g := Grant{
 		id: id, source: s.Name, breakGlass: s.BreakGlass, process: sh.Process, command: command,
-		digest: digest(argv), exec: exec, clientEnv: env, terminal: terminal, shell: s.Shell.clone(), starts: true,
-	}, nil
+		digest: digest(argv), exec: exec, terminal: terminal, shell: s.Shell.clone(),
+		asked: asked{line: sh.Command, args: slices.Clone(argv), env: env, detach: sh.Detach, whole: true},
+	}
+	return g, g.Record().fits()
+}
+
+func (s *Source) deniesDetach() error {
+	return errs.New(wire.CodeDenied, "source %q lets no session be opened to be left (shell.detachFor)", s.Name).
+		WithHint("whoever runs the node can set shell.detachFor of the source, such as \"12h\"; without it a session outlives its client for shell.resumeFor")
 }
 
 // shell is the source, which has a shell and accepts the key. The refusal is

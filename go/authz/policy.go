@@ -71,8 +71,13 @@ type Policy struct {
 type Context struct {
 	Node string    // node ID
 	Now  time.Time // the node's clock
-	// Once uses up the ID of a counter-signature; an error means it was used before.
+	// Once uses up the ID of a counter-signature until exp. An errs.Error of the
+	// code replayed means that it was used before; any other is the node's own
+	// trouble. Nil: no counter-signature can be used.
 	Once func(id string, exp time.Time) error
+	// Used reports whether an ID was used up, so that the others of a request
+	// are not used up in vain; nil: not known beforehand.
+	Used func(id string) bool
 }
 
 // New makes the policy of these sources, whose names differ, on a node with

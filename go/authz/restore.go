@@ -15,8 +15,13 @@ import (
 //
 // Permitted is a session whose source has a shell, still accepts the opener's
 // key and has the process; that runs as the user and group it would be given
-// now; and whose command is the configured one, or could be asked for. A changed
-// environment, folder or umask is no reason to end what runs.
+// now; whose command is the configured one, or could be asked for; that was not
+// opened to be left where none may be any more; and for which the source's rule
+// is true as for opening it now, by its opener, from the address it was opened
+// from. A rule over the time of day thus ends sessions whose time is over at the
+// next change of the configuration, or restart of the daemon, not before. A
+// changed environment, folder or umask is no reason to end what runs.
+// Counter-signatures are not asked for again.
 func (p *Policy) Restore(rec Record, now time.Time) (Grant, error) {
 	key, err := token.ParsePublic(rec.Key)
 	if err != nil {
@@ -26,14 +31,19 @@ func (p *Policy) Restore(rec Record, now time.Time) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	return Grant{
-		id:     Identity{Key: key, Subject: rec.Subject, Addr: rec.Addr},
-		source: rec.Source, breakGlass: s.BreakGlass,
-		process: rec.Process, command: rec.Command, digest: rec.Digest,
-		exec:     Exec{User: exec.User, Group: exec.Group},
-		terminal: Terminal{On: rec.Terminal},
-		shell:    s.Shell.clone(),
-	}, nil
+	g, err := rec.grant(key)
+	if err != nil {
+		return Grant{}, err
+	}
+	g.breakGlass, g.shell = s.BreakGlass, s.Shell.clone()
+	g.exec = Exec{User: exec.User, Group: exec.Group}
+	if err := s.knows(g, true); err != nil {
+		return Grant{}, err
+	}
+	if err := s.decide(g.input(s, p.labels), g.id, wire.OpOpen, true, now); err != nil {
+		return Grant{}, err
+	}
+	return g, nil
 }
 
 // Permits is nil while [Policy.Restore] would grant.
@@ -66,6 +76,8 @@ func (p *Policy) present(key token.PublicKey, rec Record) (Exec, *Source, error)
 		return deny("source %q runs as another group now", rec.Source)
 	case rec.Command && !s.Shell.AllowCommand:
 		return Exec{}, nil, s.deniesCommand()
+	case rec.Detach && s.Shell.DetachFor <= 0:
+		return Exec{}, nil, s.deniesDetach()
 	case !s.Shell.AllowCommand && digest(exec.Argv) != rec.Digest:
 		return deny("source %q has another command now", rec.Source)
 	}

@@ -59,9 +59,14 @@ func (a *app) execute(ctx context.Context, args []string) error {
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.shellCommand(),
+		a.attachCommand(),
+		a.sessionsCommand(),
+		a.sourcesCommand(),
+		a.approveCommand(),
 		a.knownNodesCommand(),
 		a.runCommand(),
 		a.nodeCommand(),
+		a.auditCommand(),
 		a.generateKeysCommand(),
 		a.configCommand(),
 		a.demoCommand(),

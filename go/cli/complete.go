@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +32,54 @@ func (a *app) completeShell(c *cobra.Command, args []string, _ string) ([]cobra.
 	default:
 		return nil, cobra.ShellCompDirectiveDefault
 	}
+}
+
+// completeTarget completes the argument at index place from the targets.
+func (a *app) completeTarget(place int) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		loaded, err := config.Load(c.Context(), a.loadOptions())
+		if err != nil || len(args) != place {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return slices.Sorted(maps.Keys(loaded.Config.Targets)), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completionTime is how long nodes may take to tell their sessions.
+const completionTime = 1500 * time.Millisecond
+
+// completeSession completes SESSION from the lists of the nodes that are known
+// already, and TARGET from the targets. Nobody is asked for a passphrase, and no
+// node is met for the first time.
+func (t *attach) completeSession(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return t.app.completeTarget(len(args))(c, args, "")
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), completionTime)
+	defer cancel()
+	x := t.access
+	x.unattended = true
+	q, err := x.newSearch(ctx, "")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer q.close()
+	known, err := t.app.openKnownNodes(x.knownNodes)
+	for _, n := range q.nodes {
+		seen := n.where.nodeID != ""
+		if !seen && err == nil && n.err == nil {
+			_, seen, _ = known.Find(n.where.known())
+		}
+		if !seen {
+			n.err = errNoTerminal
+		}
+	}
+	var names []cobra.Completion
+	for _, f := range q.list(ctx) {
+		names = append(names, cobra.CompletionWithDesc(f.info.Session,
+			fmt.Sprintf("%s on %s, %s, by %s", f.info.Source, f.node.where, f.info.State, who(f.info.Subject, f.info.Key))))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeKnownNode completes a target from the known nodes.

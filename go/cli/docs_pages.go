@@ -134,7 +134,7 @@ var exitStatuses = [...][2]string{
 	{fmtExitUsage, "wrong flags or arguments, or something they name is missing"},
 	{"1–254", "`etcha shell` and `etcha demo`: the remote program's own status"},
 	{"128 + n", "`etcha shell` and `etcha demo`: signal n ended the remote program, or the client itself; 141 when nobody reads stdout any more"},
-	{"255", "the node could not be reached, refused, was lost, or ended the session; the session was left with `~.`"},
+	{"255", "the node could not be reached, refused, was lost, or ended the session; the session was ended with `~.`"},
 }
 
 // fmtExitUsage is errs.ExitUsage as text.
@@ -152,6 +152,7 @@ var refusals = [...]refusal{
 	{wire.CodeExpired, "the token's five seconds are over", "tried again by itself; a clock that is far off is corrected by the node's signed time"},
 	{wire.CodeClockSkew, "the token is from the future", "as `expired`"},
 	{wire.CodeDenied, "the key is known, but something that the request asks for is not permitted; the text says what", "ask for less, or change the source's configuration"},
+	{wire.CodeApproval, "the source requires counter-signatures (`shell.require`), and some are missing", "the client asks for them, or reads them with `--approvals`; others make them with `etcha approve`"},
 	{wire.CodeReplayed, "the token was used before", "tried again by itself"},
 	{wire.CodeOffset, "input or output at an offset that the node does not have", "handled by the client; `offset` is the one that is wanted"},
 	{wire.CodeEnded, "the session has ended", "open another"},
@@ -171,12 +172,13 @@ type ending struct {
 
 var endings = [...]ending{
 	{wire.ReasonExited, "the program ended by itself", "the program's, 128 + n for signal n"},
-	{wire.ReasonClosed, "the client closed it", "255, or 128 + n for the signal to the client"},
+	{wire.ReasonClosed, "the client closed it (`~.`)", "255, or 128 + n for the signal to the client"},
 	{wire.ReasonIdle, "nothing was typed or printed for `idleTimeout`", "255"},
 	{wire.ReasonAge, "it reached `run.timeoutShell`", "255"},
-	{wire.ReasonLost, "the client was away for longer than `resumeFor`", "255"},
+	{wire.ReasonLost, "nobody was attached for longer than `resumeFor`, or `detachFor` where it was opened with `--detach`", "255"},
 	{wire.ReasonPolicy, "the node's configuration no longer permits it", "255"},
 	{wire.ReasonStopped, "the node was stopped with its sessions", "255"},
 	{wire.ReasonKilled, "an operator ended it", "255"},
 	{wire.ReasonKeeper, "the process that held the session on the node died", "255"},
+	{wire.ReasonRecord, "it could not be recorded any more, and the source requires that", "255"},
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"testing"
 
-	"etcha"
 	"etcha/go/wire"
 )
 
@@ -57,7 +56,7 @@ func TestReferenceIsComplete(t *testing.T) {
 		if explained[reason] != 1 {
 			t.Errorf("reason %s is explained %d times", reason, explained[reason])
 		}
-		if wire.ExitReason(reason) != wire.ReasonExited && endText(&etcha.ExitError{Reason: reason}) == "ended ("+reason+")" {
+		if wire.ExitReason(reason) != wire.ReasonExited && endText(wire.ExitReason(reason)) == "ended ("+reason+")" {
 			t.Errorf("reason %s has no words for people", reason)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"etcha/go/errs"
 	"etcha/go/keeper"
@@ -46,14 +47,18 @@ func keeperMain(ctx context.Context, args []string, env Env) int {
 	cgroup := f.String("cgroup", "auto", "")
 	format := f.String("log-format", "human", "")
 	level := f.String("log-level", "info", "")
+	probe := f.Bool(strings.TrimLeft(keeper.ProbeArgument, "-"), false, "")
 	if err := f.Parse(args); err != nil || *stateDir == "" || f.NArg() > 0 {
 		a.report(errs.Usage("the keeper is started by etcha run").WithHint("etcha run -h"))
 		return errs.ExitUsage
 	}
+	if *probe { // a keeper asks before it becomes this program
+		return errs.ExitOf(keeper.Probe(env.Stdout, *stateDir))
+	}
 	// Whoever reads the keeper's log may stop reading; the sessions go on.
 	log, err := logs.New(keeper.LogWriter(env.Stderr), *format, *level, a.colour)
 	if err == nil {
-		err = keeper.Main(ctx, keeper.Options{StateDir: *stateDir, Log: log, Cgroup: *cgroup})
+		err = keeper.Main(ctx, keeper.Options{StateDir: *stateDir, Log: log, Cgroup: *cgroup, Version: a.env.Version})
 	}
 	if err != nil {
 		a.report(fmt.Errorf("keeper: %w", err))

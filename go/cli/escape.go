@@ -8,6 +8,7 @@ type escapeAction int
 const (
 	escapeNone escapeAction = iota
 	escapeEnd
+	escapeDetach
 	escapeSuspend
 	escapeInfo
 	escapeHelp
@@ -69,6 +70,8 @@ func (e *escapes) action(b byte) escapeAction {
 	switch b {
 	case '.':
 		return escapeEnd
+	case 'd':
+		return escapeDetach
 	case ctrlZ:
 		return escapeSuspend
 	case '#':

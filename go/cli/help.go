@@ -102,7 +102,9 @@ func writeCommands(w io.Writer, c *cobra.Command, title func(string) string) {
 
 // order is that of the help text: what most people need comes first.
 var order = [...]string{
-	"shell", "demo", "generate-keys", "known-nodes", "run", "node", "config", "version", "completion", "help",
+	"shell", "attach", "sessions", "sources", "approve", "demo", "generate-keys", "known-nodes",
+	"run", "node", "config", "audit", "docs", "version", "completion", "help",
+	"watch", "join", "kill", "replay", "export",
 }
 
 // ordered is the commands in that order, others after them.

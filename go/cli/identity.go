@@ -6,29 +6,22 @@ import (
 	"io/fs"
 	"path/filepath"
 
-	"etcha"
 	"etcha/go/config"
 	"etcha/go/errs"
 	"etcha/go/token"
 )
 
-// signer is the key that requests are signed with: --identity, else
+// privateKey is the key that requests are signed with: --identity, else
 // build.signingKey, else the file that build.signingKeyPath names.
-func (s *shell) signer(set *settings) (etcha.Signer, error) {
-	key, err := s.privateKey(set)
-	if err != nil {
-		return etcha.Signer{}, err
-	}
-	return etcha.NewSigner(key.Signer()), nil
-}
-
-func (s *shell) privateKey(set *settings) (token.PrivateKey, error) {
+func (x *access) privateKey(set *settings) (token.PrivateKey, error) {
 	b := set.Config.Build
 	switch {
-	case s.identity != "":
-		return s.readKey(s.identity)
+	case x.identity != "":
+		return x.readKey(x.identity)
 	case b.SigningKey != "":
-		key, err := token.ParsePrivate(b.SigningKey.Reveal(), s.asker("build.signingKey"))
+		key, err := x.patiently(func() (token.PrivateKey, error) {
+			return token.ParsePrivate(b.SigningKey.Reveal(), x.asker("build.signingKey"))
+		})
 		if err != nil {
 			return key, fmt.Errorf("build.signingKey: %w", err)
 		}
@@ -38,15 +31,15 @@ func (s *shell) privateKey(set *settings) (token.PrivateKey, error) {
 		if err != nil {
 			return token.PrivateKey{}, err
 		}
-		return s.readKey(path)
+		return x.readKey(path)
 	default:
 		return token.PrivateKey{}, errs.Usage("there is no key to sign with").
 			WithHint("etcha generate-keys --out operator makes a pair; name it by -i operator or in build.signingKeyPath")
 	}
 }
 
-func (s *shell) readKey(path string) (token.PrivateKey, error) {
-	key, err := token.ReadPrivate(path, s.asker(path))
+func (x *access) readKey(path string) (token.PrivateKey, error) {
+	key, err := x.patiently(func() (token.PrivateKey, error) { return token.ReadPrivate(path, x.asker(path)) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return key, errs.Usage("there is no key file %s", path).
 			WithHint("etcha generate-keys --out %s makes a pair of keys", path)
@@ -54,9 +47,28 @@ func (s *shell) readKey(path string) (token.PrivateKey, error) {
 	return key, err
 }
 
+// passphraseTries is how often a person may mistype a passphrase.
+const passphraseTries = 3
+
+// patiently reads a key, again when the passphrase that somebody typed is wrong.
+func (x *access) patiently(read func() (token.PrivateKey, error)) (token.PrivateKey, error) {
+	for try := 1; ; try++ {
+		key, err := read()
+		if !errors.Is(err, token.ErrPassphrase) || x.passphraseFD >= 0 || try == passphraseTries {
+			return key, err
+		}
+		fmt.Fprintln(x.app.stderr, "that is not it, once more")
+	}
+}
+
 // asker asks for a key's passphrase, once and only when the key has one.
-func (s *shell) asker(name string) func() ([]byte, error) {
-	return func() ([]byte, error) { return s.app.passphrase(s.passphraseFD, name) }
+func (x *access) asker(name string) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		if x.unattended {
+			return nil, errNoTerminal
+		}
+		return x.app.passphrase(x.passphraseFD, name)
+	}
 }
 
 // findKey finds the file of build.signingKeyPath: a bare name in the working

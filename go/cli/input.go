@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"etcha/go/wire"
@@ -12,6 +16,9 @@ import (
 // endOfFile is what a terminal takes for the end of the input, at the start of
 // a line: Ctrl-D (VEOF of termios).
 const endOfFile = 0x04
+
+// viewerLeaves are the keys that end watching: q, Ctrl-C, Ctrl-D.
+const viewerLeaves = "q\x03\x04"
 
 // input reads stdin for the session. It is the goroutine that may stay behind,
 // blocked in a read.
@@ -43,19 +50,28 @@ func (r *remote) keys(typed []byte) bool {
 		var out []byte
 		var act escapeAction
 		out, act, typed = r.esc.scan(nil, typed)
-		if len(out) > 0 && !r.typed.put(out) {
+		switch {
+		case r.viewer() && bytes.ContainsAny(out, viewerLeaves):
+			r.finish(errDetached)
+			return false
+		case !r.viewer() && len(out) > 0 && !r.typed.put(out):
 			return false
 		}
 		switch act {
 		case escapeEnd:
-			r.finish(errEnded)
+			r.finish(r.ended())
 			return false
+		case escapeDetach:
+			if r.detaches() {
+				r.finish(errDetached)
+				return false
+			}
 		case escapeSuspend:
 			r.suspendAndWait()
 		case escapeInfo:
 			r.info()
 		case escapeHelp:
-			r.note("escape sequences, at the start of a line:\n%s", escapeTable(r.esc.name()))
+			r.note("escape sequences, at the start of a line:\n%s", r.escapeTable())
 		case escapeNone:
 		}
 	}
@@ -81,7 +97,10 @@ func (r *remote) send() {
 // pipe gives the session what comes from stdin, and its end.
 func (r *remote) pipe() {
 	var last byte = '\n'
-	if !r.shell.noStdin {
+	if r.viewer() {
+		return
+	}
+	if !r.noStdin {
 		var ok bool
 		if last, ok = r.copyInput(r.app.env.Stdin); !ok {
 			return
@@ -132,19 +151,56 @@ func (r *remote) endTerminalInput(last byte) {
 	}
 }
 
+// ended is what the escape sequence for the end does: a guest only leaves.
+func (r *remote) ended() error {
+	if r.guest() {
+		return errDetached
+	}
+	return errEnded
+}
+
+// detaches reports whether there is something to come back to.
+func (r *remote) detaches() bool {
+	if r.guest() || r.sess.Info().ResumeFor > 0 {
+		return true
+	}
+	r.note("the node keeps no session without its client (resumeFor is 0)")
+	return false
+}
+
 // info answers the escape sequence for it.
 func (r *remote) info() {
 	i := r.sess.Info()
-	r.note("session %s\n  node    %s (%s)\n  source  %s, as %s\n  since   %s\n  bytes   %d typed, %d shown",
+	text := fmt.Sprintf("session %s\n  node    %s (%s)\n  source  %s, as %s\n  since   %s\n  bytes   %d typed, %d shown",
 		i.Session, r.where, i.Node, i.Source, i.User,
-		i.Started.Local().Format(time.DateTime), r.sent.Load(), r.output.bytes.Load())
+		time.UnixMilli(i.Started).Local().Format(time.DateTime), r.sent.Load(), r.output.bytes.Load())
+	if i.Recording != "" {
+		text += "\n  record  " + i.Recording
+	}
+	if i.ResumeFor > 0 && !r.guest() {
+		text += "\n  keeps   " + lasting(i.ResumeFor) + " without a client"
+	}
+	r.note("%s", text)
 }
 
 // escapeTable lists the escape sequences that begin with char.
 func escapeTable(char string) string {
 	return "  " + char + ".   end the session\n" +
+		"  " + char + "d   detach: leave the session running\n" +
 		"  " + char + "^Z  suspend etcha\n" +
 		"  " + char + "#   show the session\n" +
 		"  " + char + "?   show this list\n" +
 		"  " + char + char + "   type " + char
+}
+
+// escapeTable lists what there is for one's part in the session.
+func (r *remote) escapeTable() string {
+	table := escapeTable(r.esc.name())
+	if !r.guest() {
+		return table
+	}
+	lines := strings.Split(table, "\n")
+	lines = slices.Delete(lines, 1, 2)
+	lines[0] = strings.Replace(lines[0], "end the session", "leave the session", 1)
+	return strings.Join(lines, "\n")
 }

@@ -103,6 +103,47 @@ func (m *modes) set(numbers []int, on bool) {
 	}
 }
 
+// fullScreen reports whether the alternate screen is shown, as programs do that
+// use the whole of it.
+func (m *modes) fullScreen() bool { return m.on[47] || m.on[1047] || m.on[1049] }
+
+// keyModes are those of the modes that change what the terminal sends.
+type keyModes struct {
+	on     map[int]bool
+	keypad bool
+}
+
+// keys are the modes as they are now.
+func (m *modes) keys() keyModes {
+	k := keyModes{map[int]bool{}, m.keypad}
+	for n := range m.on {
+		if n != 47 && n != 1047 && n != 1049 {
+			k.on[n] = true
+		}
+	}
+	return k
+}
+
+// since is what makes of a terminal with other modes one with these.
+func (k keyModes) since(before keyModes) string {
+	var b strings.Builder
+	for _, n := range strayModes {
+		switch {
+		case k.on[n] && !before.on[n]:
+			b.WriteString("\x1b[?" + strconv.Itoa(n) + "h")
+		case !k.on[n] && before.on[n]:
+			b.WriteString("\x1b[?" + strconv.Itoa(n) + "l")
+		}
+	}
+	switch {
+	case k.keypad && !before.keypad:
+		b.WriteString("\x1b=")
+	case !k.keypad && before.keypad:
+		b.WriteString("\x1b>")
+	}
+	return b.String()
+}
+
 // undo is what puts a terminal right whose program is gone: nothing for modes
 // that were not set, because leaving an alternate screen that was never entered
 // moves the cursor.

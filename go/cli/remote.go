@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"etcha"
+	"etcha/go/client"
+	"etcha/go/wire"
 )
 
 // closeGrace is how long a session that ends on this side may take to tell the
@@ -20,24 +22,28 @@ import (
 // session by itself.
 const closeGrace = 2 * time.Second
 
-// remote is one session on stdin, stdout and stderr of this process.
-type remote struct {
-	app   *app
-	shell *shell
-	where place
-	log   *slog.Logger
+// detachGrace is the same for a session that is left: what was typed last is
+// delivered first.
+const detachGrace = 2*closeGrace + time.Second
 
-	pty bool // the program has a terminal
-	tty *tty // ours, that is made raw; nil: none
-	esc escapes
+// remote is one session, or one's part in it, on stdin, stdout and stderr of
+// this process.
+type remote struct {
+	remoteOptions
+	app   *app
+	enter func(context.Context, *client.Client) (*client.Session, error)
+	tty   *tty // ours, that is made raw; nil: none
 
 	opened  [2]uint16 // columns and rows that the session was opened with
 	signals *signals
-	sess    *etcha.Session
+	sess    *client.Session
 	typed   *typeahead
 	output  *output            // the program's stdout
 	errors  *output            // and stderr
+	line    *statusLine        // about the connection
 	suspend chan chan struct{} // asks the watcher to suspend the process; closed when it is back
+	smaller sync.Once          // says that the owner's terminal is larger
+	stale   bool               // the picture begins in the middle: the program has to draw it anew
 
 	sent     atomic.Uint64 // input bytes given to the session
 	finished atomic.Bool   // this side has ended the session
@@ -47,62 +53,93 @@ type remote struct {
 	overOnce sync.Once
 }
 
-// newRemote decides between terminal and pipes.
-func (s *shell) newRemote(set *settings, where place) *remote {
-	env := s.app.env
-	stdin, stdout := isTerminal(env.Stdin), isTerminal(env.Stdout)
+// remoteOptions is what a session on this terminal is made from.
+type remoteOptions struct {
+	log       *slog.Logger
+	where     place
+	esc       escapes
+	noStdin   bool
+	endStatus int       // of the escape sequence for the end
+	pty       bool      // the program has a terminal
+	role      wire.Role // that is asked for; empty: the owner's
+}
+
+// newRemote prepares a session; remote.enter is to be set.
+func (a *app) newRemote(o remoteOptions) *remote {
+	env := a.env
+	stdout := isTerminal(env.Stdout)
 	r := &remote{
-		app: s.app, shell: s, where: where, log: set.log, esc: s.esc,
-		pty:     !s.noPTY && (s.forcePTY || stdin && stdout && !s.noStdin),
+		remoteOptions: o, app: a,
 		typed:   newTypeahead(),
 		suspend: make(chan chan struct{}),
 		over:    make(chan struct{}),
 	}
-	if r.pty && stdin && !s.noStdin {
+	if o.pty && isTerminal(env.Stdin) && !o.noStdin {
 		r.tty = &tty{in: env.Stdin, out: env.Stdout}
 		if !stdout {
 			r.tty.out = env.Stdin
 		}
-	} else if s.forcePTY && !stdin {
-		s.app.say("warning", s.app.paint(yellow, "warning:"), "stdin is not a terminal; the escape sequences and the window's size are off")
 	}
-	r.output = newOutput(r, env.Stdout, "stdout", r.pty && stdout)
+	r.output = newOutput(r, env.Stdout, "stdout", o.pty && stdout)
 	r.errors = newOutput(r, env.Stderr, "stderr", false)
+	r.line = newStatusLine(r)
 	return r
 }
 
+// warnNoTerminal says what a session on a terminal lacks here.
+func (a *app) warnNoTerminal() {
+	a.say("warning", a.paint(yellow, "warning:"), "stdin is not a terminal; the escape sequences and the window's size are off")
+}
+
 // run opens the session and stays until it ends.
-func (r *remote) run(ctx context.Context, client *etcha.Client) (err error) {
+func (r *remote) run(ctx context.Context, c *client.Client) (err error) {
 	if r.tty != nil {
 		defer r.tty.guard()
 	}
 	broken := make(chan os.Signal, 1) // a closed pipe is an error of the write, not the end of the process
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
-	r.signals = catchSignals(r.tty != nil)
-	defer r.signals.stop()
 	defer r.leave()
 
-	if r.sess, err = r.open(ctx, client); err != nil {
-		return r.explain(err)
+	if err := r.begin(ctx, c); err != nil {
+		return err
 	}
+	defer r.signals.stop()
 	if r.tty != nil {
 		if err := r.tty.enter(); err != nil {
 			return errors.Join(err, r.sess.Close())
 		}
 		r.app.stderr.raw.Store(true)
+		r.line.enable()
 	}
+	r.compareSizes(r.sess.Info().Cols, r.sess.Info().Rows)
 	r.output.start()
 	r.errors.start()
 	stop := r.start()
-	err = r.wait(ctx)
+	if r.stale {
+		r.redraw()
+	}
+	exit, err := r.wait(ctx)
 	stop()
 	r.leave()
-	return r.outcome(err)
+	return r.outcome(exit, err)
+}
+
+// begin enters the session and catches signals from then on.
+func (r *remote) begin(ctx context.Context, c *client.Client) (err error) {
+	r.signals = catchSignals(r.tty != nil)
+	if r.pty {
+		r.opened[0], r.opened[1] = r.size()
+	}
+	if r.sess, err = r.open(ctx, c); err != nil {
+		r.signals.stop()
+		return r.explain(err)
+	}
+	return nil
 }
 
 // open asks the node for the session. A signal meanwhile gives it up.
-func (r *remote) open(ctx context.Context, client *etcha.Client) (*etcha.Session, error) {
+func (r *remote) open(ctx context.Context, c *client.Client) (*client.Session, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	opened, watched := make(chan struct{}), make(chan struct{})
@@ -114,7 +151,7 @@ func (r *remote) open(ctx context.Context, client *etcha.Client) (*etcha.Session
 		case <-opened:
 		}
 	}()
-	sess, err := client.Open(ctx, r.request())
+	sess, err := r.enter(ctx, c)
 	close(opened)
 	<-watched
 	if cause := context.Cause(ctx); cause != nil {
@@ -124,29 +161,6 @@ func (r *remote) open(ctx context.Context, client *etcha.Client) (*etcha.Session
 		return nil, cause
 	}
 	return sess, err
-}
-
-// request says what to start.
-func (r *remote) request() etcha.Request {
-	q := etcha.Request{
-		Source:  r.shell.source,
-		Process: r.shell.process,
-		Command: r.shell.command,
-		Args:    r.shell.args,
-		Env:     r.shell.vars,
-		PTY:     r.pty,
-		Stdout:  r.output,
-		Stderr:  r.errors,
-	}
-	if r.pty {
-		q.Term = r.app.getenv("TERM")
-		if q.Term == "" {
-			q.Term = defaultTerm
-		}
-		q.Cols, q.Rows = r.size()
-		r.opened = [2]uint16{q.Cols, q.Rows}
-	}
-	return q
 }
 
 // size is the window's size; that of the common terminal where there is none.
@@ -169,7 +183,8 @@ func (r *remote) start() (stop func()) {
 		r.spawn(func() { defer running.Done(); f() })
 	}
 	owned(func() { r.watch(done) })
-	if r.tty != nil {
+	owned(func() { r.line.run(done) })
+	if r.tty != nil && !r.viewer() {
 		owned(func() { r.resize(done) })
 		owned(r.send)
 	}
@@ -197,28 +212,33 @@ func (r *remote) spawn(f func()) {
 }
 
 // wait waits for the end of the session, or until nobody waits any more.
-func (r *remote) wait(ctx context.Context) error {
+func (r *remote) wait(ctx context.Context) (wire.Exit, error) {
+	var exit wire.Exit
 	ended := make(chan error, 1)
-	r.spawn(func() { ended <- r.sess.Wait() })
+	r.spawn(func() {
+		e, err := r.sess.Wait()
+		exit = e
+		ended <- err
+	})
 	select {
 	case err := <-ended:
-		return err
+		return exit, err
 	case <-ctx.Done():
 		r.finish(ctx.Err())
 	case <-r.over:
-		return nil
+		return wire.Exit{}, nil
 	}
 	select {
 	case err := <-ended:
-		return err
+		return exit, err
 	case <-r.over:
-		return nil
+		return wire.Exit{}, nil
 	}
 }
 
 // finish ends the session from this side, for a reason that becomes the error
 // of run; the first one counts. The terminal is given back at once, whatever the
-// network does.
+// network does; while there is none, nobody waits for it.
 func (r *remote) finish(why error) {
 	r.mu.Lock()
 	first := r.why == nil
@@ -227,16 +247,33 @@ func (r *remote) finish(why error) {
 	}
 	r.mu.Unlock()
 	r.finished.Store(true)
+	lost := r.line.isLost()
 	r.leave()
 	if !first {
 		return
 	}
-	r.spawn(func() {
-		if err := r.sess.Close(); err != nil {
-			r.log.Debug("close the session", "err", err)
-		}
-	})
-	time.AfterFunc(closeGrace, r.giveUp)
+	if lost {
+		r.giveUp()
+		return
+	}
+	grace := closeGrace
+	if errors.Is(why, errDetached) {
+		grace = detachGrace
+	}
+	r.spawn(func() { r.end(why) })
+	time.AfterFunc(grace, r.giveUp)
+}
+
+// end tells the node. What was typed before the session is left is delivered.
+func (r *remote) end(why error) {
+	end := r.sess.Close
+	if errors.Is(why, errDetached) {
+		r.typed.drained(closeGrace)
+		end = r.sess.Detach
+	}
+	if err := end(); err != nil {
+		r.log.Debug("end the session", "err", err)
+	}
 }
 
 // giveUp ends every wait.
@@ -247,6 +284,7 @@ func (r *remote) leave() {
 	if r.tty == nil {
 		return
 	}
+	r.line.clear()
 	if err := r.tty.leave(); err != nil {
 		r.log.Warn("restore the terminal", "err", err)
 	}
@@ -264,4 +302,49 @@ func (r *remote) note(format string, args ...any) {
 }
 
 // notify is told by the client what the person should know.
-func (r *remote) notify(e etcha.Event) { r.note("%s", e.Text) }
+func (r *remote) notify(e client.Event) {
+	switch e.Kind {
+	case client.EventLost:
+		r.line.lose(e)
+	case client.EventBack:
+		r.line.back()
+	case client.EventResize:
+		r.compareSizes(e.Cols, e.Rows)
+	case client.EventNotice, client.EventGap:
+		if !r.line.flash(e.Text) {
+			r.note("%s", e.Text)
+		}
+	default:
+		r.note("%s", e.Text)
+	}
+}
+
+// viewer reports whether the session is only watched.
+func (r *remote) viewer() bool { return r.role == wire.RoleViewer }
+
+// guest reports whether the session is another's, whose terminal counts.
+func (r *remote) guest() bool { return r.viewer() || r.role == wire.RoleJoined }
+
+// compareSizes says once when a guest's terminal is too small for the picture.
+func (r *remote) compareSizes(cols, rows uint16) {
+	if !r.guest() || r.tty == nil || cols == 0 || rows == 0 {
+		return
+	}
+	if c, w := r.tty.size(); c < cols || w < rows {
+		r.smaller.Do(func() {
+			r.note("the session's terminal has %d × %d characters, this one only %d × %d", cols, rows, c, w)
+		})
+	}
+}
+
+// attachArgs are those of etcha attach for this session.
+func (r *remote) attachArgs() string {
+	id := ""
+	if r.sess != nil {
+		id = r.sess.ID()
+	}
+	if strings.HasPrefix(id, "-") {
+		id = "-- " + id
+	}
+	return id + " " + r.where.argument()
+}

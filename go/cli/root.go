@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -30,7 +31,13 @@ etcha run                    be a node`,
 		TraverseChildren: true, // so that -c may mean something else after a subcommand
 		SilenceErrors:    true,
 		SilenceUsage:     true,
-		RunE:             a.group,
+	}
+	version := root.Flags().Bool("version", false, "print the version of the program")
+	root.RunE = func(c *cobra.Command, args []string) error {
+		if *version && len(args) == 0 {
+			return a.printVersion(false)
+		}
+		return a.group(c, args)
 	}
 	root.AddGroup(
 		&cobra.Group{ID: groupUse, Title: "Use other nodes"},
@@ -106,8 +113,22 @@ func (a *app) group(c *cobra.Command, args []string) error {
 	return e.WithHint("%s -h lists the commands", c.CommandPath())
 }
 
-// flagError explains a flag that is not known.
+// flagKinds are the values of flags in words, by the names that pflag has for
+// their types.
+var flagKinds = [...][2]string{
+	{"int", "a number"}, {"float64", "a number"}, {"duration", "a duration, such as 90s or 5m"}, {"bool", "true or false"},
+}
+
+// flagError explains a flag that is not known, or whose value is of another kind.
 func flagError(c *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		for _, k := range flagKinds {
+			if f := value.GetFlag(); f.Value.Type() == k[0] {
+				return usage(c, fmt.Errorf("--%s is %s, not %q", f.Name, k[1], value.GetValue()))
+			}
+		}
+	}
 	return usage(c, err)
 }
 

@@ -265,7 +265,7 @@ func newShellNode(t *testing.T) *shellNode {
 		t.Fatal(err)
 	}
 	conf := "{ run: { stateDir: '" + dir + "/state', verifyKeys: ['" + strings.TrimSpace(string(pub)) + "'] },\n" +
-		"  sources: { debug: { shell: { command: '/bin/bash --norc --noprofile', acceptEnv: ['*'] } } } }\n"
+		"  sources: { debug: { shell: { command: '/bin/bash --norc --noprofile', acceptEnv: ['*'], share: 'true', detachFor: '1h' } } } }\n"
 	if err := os.WriteFile(filepath.Join(dir, "etcha.jsonnet"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

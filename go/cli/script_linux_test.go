@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -19,6 +20,7 @@ import (
 //
 //	node [args]        start a node with ./etcha.jsonnet; sets NODE_ID, NODE_URL, NODE_PORT
 //	keys NAME [flags]  make the keys NAME and NAME.pub; sets NAME_pub
+//	keep NAME          sets NAME to the last output, without its line's end
 //	status N command   run a command that must exit with N
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -31,7 +33,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"node": scriptNode, "keys": scriptKeys, "status": scriptStatus,
+			"node": scriptNode, "keys": scriptKeys, "status": scriptStatus, "keep": scriptKeep,
 		},
 	})
 }
@@ -53,6 +55,13 @@ func scriptStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+func scriptKeep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keep NAME")
+	}
+	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
 }
 
 func scriptKeys(ts *testscript.TestScript, neg bool, args []string) {

@@ -1,32 +1,32 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"etcha"
+	"etcha/go/client"
 	"etcha/go/config"
 	"etcha/go/errs"
+	"etcha/go/wire"
 )
 
 // shell is the subcommand: its flags, then what they and the configuration say.
 type shell struct {
-	app *app
+	access
 
 	forcePTY, noPTY bool
 	command         string
 	process         string
-	port            int
-	insecure        bool
-	nodeID          string
-	knownNodes      string
-	identity        string
-	passphraseFD    int
 	escape          string
 	env             []string
 	noStdin         bool
+	detach          bool
+	approvals       string
+	endStatus       int // of the escape sequence for the end
 
 	source, target string
 	args           []string
@@ -35,7 +35,7 @@ type shell struct {
 }
 
 func (a *app) shellCommand() *cobra.Command {
-	s := &shell{app: a}
+	s := &shell{access: access{app: a}}
 	c := &cobra.Command{
 		Use:   "shell [flags] [SOURCE [TARGET]] [-- COMMAND…]",
 		Short: "Open a shell on another node",
@@ -51,11 +51,16 @@ connected by pipes, its stderr apart. The exit status is the remote program's:
 128+n where signal n ended it, 255 where the node refused, was not reached or was
 lost.
 
+A lost connection is made again, and the session goes on where it was. With
+--detach the program is started and left running; its session ID is printed, and
+etcha attach goes on with it.
+
 In a terminal, at the start of a line:
 ` + escapeTable("~"),
 		Example: `etcha shell debug myhost               a shell
 etcha shell debug myhost -- uptime     one program
-etcha shell debug 10.0.0.7:4001 <x.sh  a script from here`,
+etcha shell debug 10.0.0.7:4001 <x.sh  a script from here
+etcha shell --detach debug myhost      a shell to come back to`,
 		GroupID: groupUse,
 		Args:    cobra.ArbitraryArgs,
 
@@ -72,12 +77,11 @@ etcha shell debug 10.0.0.7:4001 <x.sh  a script from here`,
 	f.StringVar(&s.process, "process", "", "start this `PROCESS` of the source")
 	f.StringArrayVar(&s.env, "env", nil, "give the shell the variable `NAME[=VALUE]`, where the source accepts it; may be repeated")
 	f.StringVarP(&s.escape, "escape", "e", "~", "the escape `CHAR`acter, ^X for Ctrl-X, or none")
-	f.IntVarP(&s.port, "port", "p", 0, "the node's `PORT` (default 4000)")
-	f.StringVarP(&s.identity, "identity", "i", "", "sign with the private key in `FILE` (default build.signingKey)")
-	f.IntVar(&s.passphraseFD, "passphrase-fd", -1, "read the key's passphrase from the file descriptor `N`")
-	f.StringVar(&s.nodeID, "node-id", "", "the node's `ID`, where it is known beforehand")
-	f.StringVar(&s.knownNodes, "known-nodes", "", "the `FILE` of nodes that were seen (default "+knownNodesDoc+")")
-	f.BoolVar(&s.insecure, "insecure", false, "use plain HTTP: for a node on loopback or behind a proxy")
+	f.BoolVarP(&s.detach, "detach", "d", false, "start it, print the session's ID, and leave it running; the source's detachFor says for how long")
+	f.StringVar(&s.approvals, "approvals", "", "read the counter-signatures that the source requires from `FILE`, which may be a FIFO")
+	s.access.flags(f)
+	f.IntVar(&s.endStatus, "end-status", errs.ExitTransport, "the exit `STATUS` of the escape sequence for the end")
+	noError(f.MarkHidden("end-status"))
 	return c
 }
 
@@ -96,22 +100,81 @@ func (s *shell) run(ctx context.Context, args []string, dash int) error {
 	if s.vars, err = s.variables(); err != nil {
 		return err
 	}
-	signer, err := s.signer(set)
+	key, err := s.privateKey(set)
 	if err != nil {
 		return err
 	}
 	r := s.newRemote(set, where)
-	o, err := s.clientOptions(set, where, signer)
+	asked := s.app.newApprovals(s.approvals)
+	defer asked.close()
+	c, err := s.reach(set, where, key, client.Options{
+		Notify: r.notify,
+		Approve: func(ctx context.Context, n client.ApprovalNeeded) ([]string, error) {
+			return asked.ask(ctx, n.Request, n.Need, n.Have)
+		},
+	})
 	if err != nil {
 		return err
 	}
-	o.Notify = r.notify
-	client, err := etcha.NewClient(o)
-	if err != nil {
+	defer c.Close()
+	if s.detach {
+		return s.leave(ctx, r, c)
+	}
+	return withNearTarget(set.Config, where, r.run(ctx, c))
+}
+
+// newRemote decides between terminal and pipes.
+func (s *shell) newRemote(set *settings, where place) *remote {
+	env := s.app.env
+	stdin, stdout := isTerminal(env.Stdin), isTerminal(env.Stdout)
+	if s.forcePTY && !stdin && !s.detach {
+		s.app.warnNoTerminal()
+	}
+	r := s.app.newRemote(remoteOptions{
+		log: set.log, where: where, esc: s.esc, noStdin: s.noStdin, endStatus: s.endStatus,
+		// Of a session that is left at once stdout gets the ID only.
+		pty: !s.noPTY && (s.forcePTY || stdin && (stdout || s.detach) && !s.noStdin),
+	})
+	r.enter = func(ctx context.Context, c *client.Client) (*client.Session, error) {
+		return c.Open(ctx, s.source, s.request(r), r.output, r.errors)
+	}
+	return r
+}
+
+// request says what to start.
+func (s *shell) request(r *remote) wire.Shell {
+	q := wire.Shell{
+		Process: s.process, Command: s.command, Args: s.args, Env: s.vars,
+		PTY: r.pty, Detach: s.detach,
+	}
+	if r.pty {
+		q.Term = cmp.Or(s.app.getenv("TERM"), defaultTerm)
+		q.Cols, q.Rows = r.size()
+	}
+	return q
+}
+
+// leave starts the program and leaves it running.
+func (s *shell) leave(ctx context.Context, r *remote, c *client.Client) error {
+	if err := r.begin(ctx, c); err != nil {
 		return err
 	}
-	defer client.Close()
-	return r.run(ctx, client)
+	defer r.signals.stop()
+	info := r.sess.Info()
+	r.finished.Store(true) // output is for who attaches
+	r.output.start()
+	r.errors.start()
+	if err := r.sess.Detach(); err != nil {
+		s.app.say("warning", s.app.paint(yellow, "warning:"), err.Error())
+	}
+	if _, err := fmt.Fprintln(s.app.stdout, info.Session); err != nil {
+		return err
+	}
+	if isTerminal(s.app.env.Stderr) {
+		s.app.etcha("runs on %s, for up to %s with nobody attached\netcha attach %s goes on with it",
+			r.where, lasting(info.ResumeFor), r.attachArgs())
+	}
+	return nil
 }
 
 // parse takes the arguments apart and checks the flags that need nothing else.
@@ -139,10 +202,10 @@ func (s *shell) parse(args []string, dash int) error {
 		return errs.Usage("-t and -T exclude each other")
 	case s.command != "" && len(s.args) > 0:
 		return errs.Usage("-c and a program after -- exclude each other")
-	case s.port < 0 || s.port > 65535:
-		return errs.Usage("--port is a number from 1 to 65535, not %d", s.port)
+	case s.detach && s.noStdin:
+		return errs.Usage("-n is of no use with --detach: the program's input waits for who attaches")
 	}
-	return nil
+	return s.checkFlags()
 }
 
 // choose fills in the default source and target and finds the node.
@@ -161,20 +224,7 @@ func (s *shell) choose(cfg *config.Config) (place, error) {
 	if s.target == "" {
 		return place{}, s.noTarget(cfg, given)
 	}
-	p, err := findPlace(cfg, s.target)
-	if err != nil {
-		return place{}, err
-	}
-	if s.port != 0 {
-		p.port = s.port
-	}
-	if s.insecure {
-		p.scheme = "http"
-	}
-	if s.nodeID != "" {
-		p.nodeID = s.nodeID
-	}
-	return p, nil
+	return s.place(cfg, s.target)
 }
 
 func (s *shell) noTarget(cfg *config.Config, given string) error {

@@ -5,45 +5,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"etcha"
 	"etcha/go/errs"
 )
 
 // knownNodesDoc is where the known nodes are, as the help text says it.
 const knownNodesDoc = "known-nodes in the user's etcha configuration folder"
-
-// clientOptions is how the node is reached.
-func (s *shell) clientOptions(set *settings, p place, signer etcha.Signer) (etcha.Options, error) {
-	known, err := s.app.knownNodesPath(s.knownNodes)
-	if err != nil && p.nodeID == "" {
-		return etcha.Options{}, err
-	}
-	h := set.Config.HTTPClient
-	proxy := h.Proxy
-	if p.proxy != "" {
-		proxy = p.proxy
-	}
-	return etcha.Options{
-		URL:           p.url(),
-		PathShell:     p.pathShell,
-		Target:        p.known(),
-		Signer:        signer,
-		Subject:       whoami(),
-		NodeID:        p.nodeID,
-		KnownNodes:    known,
-		ForgetCommand: "etcha known-nodes forget " + p.known(),
-		Trust:         h.Trust,
-		TLSSkipVerify: h.TLSSkipVerify,
-		CAFile:        h.CAFile,
-		NoSystemCA:    h.NoSystemCA,
-		Certificate:   h.Certificate,
-		Key:           h.Key.Reveal(),
-		Proxy:         proxy,
-		Timeout:       h.Timeout,
-		UserAgent:     "etcha/" + s.app.env.Version,
-		Log:           set.log,
-	}, nil
-}
 
 // knownNodesPath is the file of known nodes: given, else in the folder where
 // the user's configuration is.

@@ -53,6 +53,14 @@ func (p place) String() string {
 	}
 }
 
+// argument is what stands for the node on a command line.
+func (p place) argument() string {
+	if p.name == "" && (p.scheme == "http" || p.path != "") {
+		return p.url()
+	}
+	return p.String()
+}
+
 // findPlace resolves what stands for TARGET: the name of a configured target,
 // else host[:port] or an URL.
 func findPlace(cfg *config.Config, target string) (place, error) {

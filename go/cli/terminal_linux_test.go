@@ -308,6 +308,18 @@ func TestPassphraseOnTheTerminal(t *testing.T) {
 	s.sees("Passphrase of ")
 	s.types("\x03")
 	s.restoredAfterSignal(syscall.SIGINT)
+
+	again := exec.Command("etcha", "shell", "-i", key, "debug", "127.0.0.1:1")
+	again.Env = shell.Env
+	s = onScreen(t, again)
+	for i := range 3 {
+		s.until("the question", func(written, _ string) bool { return strings.Count(written, "Passphrase of ") == i+1 })
+		s.types("sesam\r")
+	}
+	s.ends(1)
+	if n := strings.Count(s.written(), "once more"); n != 2 || !strings.Contains(s.written(), "wrong passphrase") {
+		t.Errorf("asked again %d times: %s", n, s.written())
+	}
 }
 
 // restoredAfterSignal waits for the end by a signal.

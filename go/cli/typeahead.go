@@ -1,6 +1,9 @@
 package cli
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // maxTypeahead bounds what was typed or pasted and is not sent yet, bytes. A
 // person's paste fits, so that the escape sequences work however far the
@@ -59,4 +62,21 @@ func (t *typeahead) take(spare []byte) ([]byte, bool) {
 	t.queue = spare[:0]
 	t.moved.Broadcast()
 	return p, !t.closed
+}
+
+// drained waits until all that was put was taken, but no longer than limit.
+func (t *typeahead) drained(limit time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	late := false
+	timer := time.AfterFunc(limit, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		late = true
+		t.moved.Broadcast()
+	})
+	defer timer.Stop()
+	for len(t.queue) > 0 && !t.closed && !late {
+		t.moved.Wait()
+	}
 }

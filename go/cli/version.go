@@ -23,15 +23,17 @@ func (a *app) versionCommand() *cobra.Command {
 		Use:     "version [--json]",
 		Short:   "Print the version of the program",
 		GroupID: groupMore,
-		RunE: func(*cobra.Command, []string) error {
-			v := versionJSON{a.env.Version, wire.Protocol, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-			if asJSON {
-				return a.printJSON(v)
-			}
-			_, err := fmt.Fprintf(a.stdout, "etcha %s (protocol %d, %s, %s)\n", v.Version, v.Protocol, v.Go, v.Platform)
-			return err
-		},
+		RunE:    func(*cobra.Command, []string) error { return a.printVersion(asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+func (a *app) printVersion(asJSON bool) error {
+	v := versionJSON{a.env.Version, wire.Protocol, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	if asJSON {
+		return a.printJSON(v)
+	}
+	_, err := fmt.Fprintf(a.stdout, "etcha %s (protocol %d, %s, %s)\n", v.Version, v.Protocol, v.Go, v.Platform)
+	return err
 }

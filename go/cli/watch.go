@@ -11,7 +11,7 @@ func (r *remote) watch(done <-chan struct{}) {
 	for {
 		select {
 		case sig := <-r.signals.ending:
-			if sig == os.Interrupt && r.tty == nil && !interrupted {
+			if sig == os.Interrupt && r.tty == nil && !interrupted && !r.viewer() && !r.line.isLost() {
 				interrupted = true
 				r.interrupt()
 				continue
@@ -69,6 +69,7 @@ func (r *remote) back() {
 		return
 	}
 	r.app.stderr.raw.Store(true)
+	r.line.enable()
 	select {
 	case r.signals.window <- syscall.SIGINT: // any will do: the size may be another
 	default:

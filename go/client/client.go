@@ -18,12 +18,12 @@ import (
 
 // Client opens sessions on one node. It is safe for concurrent use.
 type Client struct {
-	o         Options
-	base      *url.URL
-	target    string
-	trust     *trust
-	transport *http.Transport
-	waits     waits
+	o      Options
+	base   *url.URL
+	target string
+	trust  *trust
+	conns  connections
+	waits  waits
 
 	first  sync.Mutex // first use of the node, one at a time
 	notes  sync.Mutex // calls of Notify, one at a time
@@ -36,15 +36,23 @@ type Client struct {
 
 // waits are the times and counts that tests shorten.
 type waits struct {
-	after   func(time.Duration) <-chan time.Time // pauses between tries
-	tries   int                                  // of the same input, at most
-	silence time.Duration                        // after which a stream is lost
-	gone    time.Duration                        // for the exit of a session that the node does not know any more
-	probe   time.Duration                        // for room, before it is asked for
+	now        func() time.Time
+	after      func(time.Duration) <-chan time.Time // pauses between tries
+	tries      int                                  // of the same signal, at most
+	silence    time.Duration                        // after which a stream is lost
+	unanswered time.Duration                        // after which a request is, whose stream is silent
+	gone       time.Duration                        // for the exit of a session that the node does not know any more
+	probe      time.Duration                        // for room, before it is asked for
+	close      time.Duration                        // for a session to be closed
+	detach     time.Duration                        // for the last input of a session that is left
 }
 
 func defaultWaits() waits {
-	return waits{after: time.After, tries: maxTries, silence: maxSilence, gone: wire.KeepaliveMax, probe: probeMin}
+	return waits{
+		now: time.Now, after: time.After, tries: maxTries,
+		silence: maxSilence, unanswered: maxUnanswered, gone: wire.KeepaliveMax, probe: probeMin,
+		close: closeTimeout, detach: detachTimeout,
+	}
 }
 
 // New makes a client. It reads the files that the options name and does not
@@ -74,7 +82,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.transport = newTransport(o, proxy, tlsConfig)
+	c.conns = connections{o: o, proxy: proxy, tls: tlsConfig}
 	return c, nil
 }
 
@@ -110,7 +118,7 @@ func (c *Client) loadTrust() error {
 func (c *Client) Target() string { return c.target }
 
 // Close closes idle connections. Open sessions go on.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() { c.conns.closeIdle() }
 
 // now is the time to sign by: the local clock, corrected.
 func (c *Client) now() time.Time {
@@ -165,12 +173,13 @@ func (c *Client) claims(node, source, session string, sh *wire.Shell) wire.Claim
 	}
 }
 
-// opener signs the token that opens a session.
-func (c *Client) opener(ctx context.Context, source string, sh wire.Shell, cnf *wire.Confirmation) (string, error) {
+// opener signs a token with the opener's key.
+func (c *Client) opener(ctx context.Context, source, session string, sh wire.Shell, cnf *wire.Confirmation, approvals []string) (string, error) {
 	node, _ := c.trust.pinned()
-	claims := c.claims(node, source, "", &sh)
+	claims := c.claims(node, source, session, &sh)
 	claims.ID = token.NewID()
 	claims.Confirm = cnf
+	claims.Approvals = approvals
 	tok, err := c.o.Signer.Sign(ctx, wire.TypeRequest, claims)
 	if err != nil {
 		return "", fmt.Errorf("sign: %w", err)

@@ -14,7 +14,10 @@ import (
 // maxOrders bounds the signals that wait to be sent.
 const maxOrders = 64
 
-var errTooMany = errors.New("too many signals wait to be sent")
+var (
+	errTooMany = errors.New("too many signals wait to be sent")
+	errUnknown = errors.New("the connection was lost before the node answered")
+)
 
 // orders are the control operations of a session that wait to be sent, one at
 // a time: the node drops one that comes behind a later one.
@@ -24,6 +27,8 @@ type orders struct {
 	queue []*order
 	ask   bool // an answer of the node is wanted: its room
 	err   error
+
+	cols, rows uint16 // the terminal's size as last asked for
 
 	wake   chan struct{} // cap 1: there may be something to do
 	urgent chan struct{} // cap 1: there is an order
@@ -59,6 +64,9 @@ func (o *orders) push(n *order) error {
 	}
 	if len(o.queue) >= maxOrders {
 		return errTooMany
+	}
+	if n.sh.Op == wire.OpResize {
+		o.cols, o.rows = n.sh.Cols, n.sh.Rows
 	}
 	last := len(o.queue) - 1
 	if n.sh.Op == wire.OpResize && last >= 0 && o.queue[last].sh.Op == wire.OpResize {
@@ -110,11 +118,52 @@ func (o *orders) next() uint64 {
 	return o.seq
 }
 
+// size is the terminal's size, and a number for it, for an attach; zeros while an
+// operation has a number already, which a higher one would make void.
+func (o *orders) size() (cols, rows uint16, seq uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cols == 0 || o.rows == 0 || len(o.queue) > 0 && o.queue[0].sh.Seq != 0 {
+		return 0, 0, 0
+	}
+	o.seq++
+	return o.cols, o.rows, o.seq
+}
+
+// resume books the last operation that the node has applied when another link
+// begins. Of one that was under way that tells what became of it; in a part
+// that begins anew, nothing does, and it is not sent again.
+func (o *orders) resume(seq uint64, anew bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) > 0 {
+		if n := o.queue[0]; n.sh.Seq != 0 && anew {
+			o.queue = o.queue[1:]
+			n.tell(errUnknown)
+		} else if n.sh.Seq != 0 && n.sh.Seq <= seq {
+			o.queue = o.queue[1:]
+			n.tell(nil)
+		}
+	}
+	if anew {
+		o.seq = 0
+	}
+	o.seq = max(o.seq, seq)
+	o.ask = true // the node's room
+	o.tick()
+}
+
 func (o *orders) wantAnswer() {
 	o.mu.Lock()
 	o.ask = true
 	o.mu.Unlock()
 	o.tick()
+}
+
+func (o *orders) answered() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ask = false
 }
 
 func (o *orders) answerWanted() bool {
@@ -143,8 +192,12 @@ func (o *orders) fail(err, ended error) {
 }
 
 // Resize tells the program its terminal's size, in characters. It returns at
-// once; of several sizes that wait only the last is sent.
+// once; of several sizes that wait only the last is sent. Only the owner's size
+// counts: in a session of another's this does nothing.
 func (s *Session) Resize(cols, rows uint16) error {
+	if s.role != wire.RoleOwner {
+		return nil
+	}
 	if err := s.orders.push(&order{sh: wire.Shell{Op: wire.OpResize, Cols: cols, Rows: rows}}); err != nil {
 		return fmt.Errorf("resize: %w", err)
 	}
@@ -152,7 +205,8 @@ func (s *Session) Resize(cols, rows uint16) error {
 }
 
 // Signal sends a signal to the program's foreground processes and returns when
-// the node has done so, or the program has ended meanwhile. Names are those of [wire.Signals], without "SIG".
+// the node has done so, or the program has ended meanwhile; while the node is
+// lost it waits. Names are those of [wire.Signals], without "SIG".
 func (s *Session) Signal(name string) error {
 	if !wire.KnownSignal(name) {
 		return errs.Usage("signal %q: not one of %v", printable(name, 50), wire.Signals())
@@ -169,16 +223,16 @@ func (s *Session) Signal(name string) error {
 
 // tend sends control operations and acknowledgements, one at a time: the one
 // request beside those of the input.
-func (s *Session) tend() {
-	defer s.requests.Done()
+func (s *Session) tend(l *link) {
+	defer s.doneSending(l)
 	var b backoff
-	for s.ctx.Err() == nil {
-		err := s.tendOne()
+	for !l.dead() {
+		err := s.tendOne(l)
 		switch {
 		case errors.Is(err, errNothing):
 			select {
 			case <-s.orders.wake:
-			case <-s.ctx.Done():
+			case <-l.ctx.Done():
 			}
 		case err == nil:
 			b = backoff{}
@@ -187,17 +241,18 @@ func (s *Session) tend() {
 			select {
 			case <-pause:
 			case <-s.orders.urgent:
-			case <-s.ctx.Done():
+			case <-l.ctx.Done():
 			}
 		}
 	}
+	s.orders.tick() // for the next one
 }
 
 // errNothing means that nothing is to be sent.
 var errNothing = errors.New("nothing to send")
 
 // tendOne sends what is due. An error means: pause, then again.
-func (s *Session) tendOne() error {
+func (s *Session) tendOne(l *link) error {
 	n := s.orders.first()
 	sh := wire.Shell{Op: wire.OpAck}
 	switch {
@@ -206,12 +261,12 @@ func (s *Session) tendOne() error {
 	case !s.orders.answerWanted() && s.consumed.Load()-s.told.Load() < s.ackEvery:
 		return errNothing
 	}
-	ans, err := s.post(s.ctx, sh)
+	ans, err := s.post(l.ctx, l, sh)
 	if err == nil {
-		s.orders.mu.Lock()
-		s.orders.ask = false
-		s.orders.mu.Unlock()
+		s.orders.answered()
 		s.heard(ans)
+	} else if l.dead() {
+		return err // the next link asks what became of it
 	}
 	if n == nil {
 		return s.unanswered(err)
@@ -251,29 +306,28 @@ func (s *Session) heard(ans wire.Answer) {
 
 // post sends one request inside the session, signed anew for each try that its
 // refusal for the time takes.
-func (s *Session) post(ctx context.Context, sh wire.Shell) (ans wire.Answer, err error) {
+func (s *Session) post(ctx context.Context, l *link, sh wire.Shell) (ans wire.Answer, err error) {
 	err = s.c.fresh(ctx, func() error {
-		ans, err = s.once(ctx, sh)
+		ans, err = s.once(ctx, l, sh)
 		return err
 	})
 	return ans, err
 }
 
-// sendClose tells the node to end the session.
+// sendClose tells the node to end the session, or that this part in it ends.
 func (s *Session) sendClose(ctx context.Context) error {
+	s.in.mu.Lock()
+	l := s.last
+	s.in.mu.Unlock()
 	sh := wire.Shell{Op: wire.OpClose, Seq: s.orders.next()}
 	for b := (backoff{}); ; {
-		_, err := s.post(ctx, sh)
+		_, err := s.post(ctx, l, sh)
 		switch code := refusal(err); {
 		case err == nil, code == wire.CodeEnded, code == wire.CodeNotFound:
 			return nil
 		case !temporary(err) || ctx.Err() != nil:
 			return err
 		}
-		select {
-		case <-s.c.waits.after(b.next(pauseOf(err))):
-		case <-ctx.Done():
-			return err
-		}
+		s.c.waits.pause(ctx, b.next(pauseOf(err)))
 	}
 }

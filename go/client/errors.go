@@ -26,9 +26,15 @@ var (
 	ErrEnded = errors.New("the session has ended")
 	// ErrReplaced means that another client took the session's stream over.
 	ErrReplaced = errors.New("the session was taken over by another client")
+	// ErrDetached means that this side has left a session which goes on.
+	ErrDetached = errors.New("the session was left and goes on")
+	// ErrReadOnly means that a session is watched, and takes no input from here.
+	ErrReadOnly = errors.New("the session is only watched: it takes no input from here")
 
-	errSilent  = errors.New("the node has been silent for too long")
-	errTimeout = errors.New("the time for an answer is over")
+	errSilent     = errors.New("the node has been silent for too long")
+	errUnanswered = errors.New("the node does not answer")
+	errTimeout    = errors.New("the time for an answer is over")
+	errGone       = errors.New("the node has ended the session without saying how")
 )
 
 // RefusedError is the node's own refusal.
@@ -65,7 +71,7 @@ func (e *ProxyError) Error() string {
 }
 
 // LossError is a session whose end is not known: its stream ended without an
-// exit. The program may still run, for as long as the node's resumeFor.
+// exit, and there was no way back for as long as the node keeps a session.
 type LossError struct{ Err error }
 
 func (e *LossError) Error() string { return "the session was lost: " + e.Err.Error() }
@@ -130,6 +136,23 @@ func (e *TrustError) Error() string {
 // Unwrap gives the reason of the certificate check.
 func (e *TrustError) Unwrap() error { return e.Err }
 
+// outageError is why there was no way back to a session in time.
+type outageError struct{ err error }
+
+func (e *outageError) Error() string { return "no way back in time: " + e.err.Error() }
+func (e *outageError) Unwrap() error { return e.err }
+
+// brokenError is a node that does not have what it said it had.
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
+
+// signError is a request that could not be signed.
+type signError struct{ err error }
+
+func (e *signError) Error() string { return e.err.Error() }
+func (e *signError) Unwrap() error { return e.err }
+
 // StreamError is an event stream that breaks the protocol.
 type StreamError struct{ Text string }
 
@@ -157,6 +180,9 @@ func public(err error, hint, format string, args ...any) error {
 	switch {
 	case errors.As(err, &r):
 		e.Code = r.Problem.Code
+		if x := r.Problem.Exit; x == 126 || x == 127 { // as a shell says of a program that cannot be started
+			e.Exit = x
+		}
 		if hint == "" {
 			hint = r.Problem.Hint
 		}

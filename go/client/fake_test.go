@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -45,6 +44,9 @@ type node struct {
 	fault      func(w http.ResponseWriter, c *wire.Claims) bool  // true: answered; the request has no effect
 	lose       func(c *wire.Claims) bool                         // the request has its effect, its answer is lost
 	editInfo   func(info *wire.Session)
+	attach     func(w http.ResponseWriter, c *wire.Claims) bool // true: answered
+	cut        func() bool                                      // true: the owner's stream breaks off
+	cutShow    func() bool                                      // true: a viewer's does
 	editStream func(w io.Writer) io.Writer
 	quiet      bool // no input events
 
@@ -55,6 +57,7 @@ type node struct {
 	gets     int
 	tokens   map[wire.Op][]int // sizes
 	opened   []wire.Claims
+	guests   []*guest
 }
 
 // newNode makes a node; start it with a transport.
@@ -165,6 +168,9 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	if n.byOpener(w, r, tok) {
+		return
+	}
 	session, claims, p, ok := n.verify(tok, r.URL.EscapedPath())
 	if !ok {
 		problem(w, wire.Problem{Code: wire.CodeNotFound, Title: "not found"})
@@ -178,11 +184,14 @@ func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if n.fault != nil && n.fault(w, claims) {
 		return
 	}
-	if session == "" {
+	switch {
+	case session == "":
 		n.open(w, r, claims, tok)
-		return
+	case claims.Shell.Op == wire.OpAttach:
+		n.reattach(w, r, claims, p, tok)
+	default:
+		n.act(w, claims, p)
 	}
-	n.act(w, claims, p)
 }
 
 func (n *node) serveNode(w http.ResponseWriter, r *http.Request) {
@@ -235,7 +244,8 @@ func (n *node) verify(tok []byte, path string) (session string, c *wire.Claims, 
 		return "", nil, nil, false
 	}
 	opening := claims.Shell.Op == wire.OpOpen
-	if opening != (session == "") || opening && !by.Equal(n.opener.Public()) || !opening && !by.Equal(p.key) {
+	if opening != (session == "") || opening && !by.Equal(n.opener.Public()) ||
+		!opening && claims.Shell.Op != wire.OpAttach && !by.Equal(p.key) {
 		return "", nil, nil, false
 	}
 	return session, &claims, p, true
@@ -252,26 +262,78 @@ func (n *node) open(w http.ResponseWriter, r *http.Request, c *wire.Claims, tok 
 		return
 	}
 	p := newProgram(n, token.NewID(), key)
-	info := wire.Session{
-		Session: p.id, Node: n.identity.ID(), Source: source, User: "tester",
-		Started: n.clock().UnixMilli(), Window: n.window, ResumeFor: 300,
-	}
-	if info.Proof, err = n.identity.Prove(wire.ProofClaims{IssuedAt: n.clock().Unix(), Session: p.id, Request: token.RequestHash(tok)}); err != nil {
-		n.t.Error(err)
-	}
-	if n.editInfo != nil {
-		n.editInfo(&info)
-	}
+	p.pty, p.cols, p.rows = c.Shell.PTY, c.Shell.Cols, c.Shell.Rows
 	n.mu.Lock()
 	n.sessions[p.id] = p
 	n.mu.Unlock()
 	go func() { p.end(n.program(p)) }()
+	n.stream(w, r, p, p.takeOver(0), tok)
+}
+
+// describe is the data of a stream's first event.
+func (n *node) describe(p *program, tok []byte) wire.Session {
+	info := wire.Session{
+		Session: p.id, Node: n.identity.ID(), Source: source, User: "tester",
+		Started: n.clock().UnixMilli(), Window: n.window, ResumeFor: 300,
+	}
+	var err error
+	if info.Proof, err = n.identity.Prove(wire.ProofClaims{IssuedAt: n.clock().Unix(), Session: p.id, Request: token.RequestHash(tok)}); err != nil {
+		n.t.Error(err)
+	}
+	return info
+}
+
+// stream answers with a session's events, as its stream with this number.
+func (n *node) stream(w http.ResponseWriter, r *http.Request, p *program, gen int, tok []byte) {
+	info := n.describe(p, tok)
+	p.mu.Lock()
+	info.OutputStart, info.InputOffset, info.Seq = p.tail(), p.accepted, p.seq
+	if p.pty {
+		info.Cols, info.Rows = p.cols, p.rows
+	}
+	p.mu.Unlock()
+	if n.editInfo != nil {
+		n.editInfo(&info)
+	}
 	w.Header().Set("Content-Type", wire.TypeEventStream)
 	var out io.Writer = w
 	if n.editStream != nil {
 		out = n.editStream(w)
 	}
-	p.stream(r, sse.NewWriter(out, http.NewResponseController(w).Flush), info)
+	p.stream(r, sse.NewWriter(out, http.NewResponseController(w).Flush), info, gen)
+}
+
+// reattach gives the session to who asks.
+func (n *node) reattach(w http.ResponseWriter, r *http.Request, c *wire.Claims, p *program, tok []byte) {
+	if n.attach != nil && n.attach(w, c) {
+		return
+	}
+	if len(c.ID) < wire.MinJTI || !n.use(c.ID) {
+		problem(w, wire.Problem{Code: wire.CodeReplayed, Title: "replayed"})
+		return
+	}
+	p.mu.Lock()
+	if head := p.head; c.Shell.Offset > head {
+		p.mu.Unlock()
+		problem(w, wire.Problem{Code: wire.CodeOffset, Title: "no such output", Offset: &head})
+		return
+	}
+	if c.Confirm != nil {
+		key, err := token.ConfirmKey(c.Confirm)
+		if err != nil {
+			n.t.Error(err)
+		}
+		n.mu.Lock()
+		p.key = key
+		n.mu.Unlock()
+	}
+	p.acked = max(p.acked, c.Shell.Offset)
+	if c.Shell.Seq > p.seq {
+		p.seq = c.Shell.Seq
+		p.cols, p.rows = c.Shell.Cols, c.Shell.Rows
+	}
+	p.mu.Unlock()
+	n.stream(w, r, p, p.takeOver(c.Shell.Offset), tok)
 }
 
 func (n *node) use(jti string) bool {
@@ -301,241 +363,6 @@ func (n *node) act(w http.ResponseWriter, c *wire.Claims, p *program) {
 type beyondError struct{ offset, room uint64 }
 
 func (e *beyondError) Error() string { return "beyond the window" }
-
-// program is a session: what the keeper and the program would be.
-type program struct {
-	n   *node
-	id  string
-	key token.PublicKey
-
-	mu       sync.Mutex
-	cond     sync.Cond
-	in       bytes.Buffer      // accepted, not yet read by the program
-	accepted uint64            // input
-	early    map[uint64]string // input that came before its turn
-	earlyEOF uint64            // offset+1
-	eof      bool
-	told     uint64 // input offset of the last event
-	seq      uint64
-	ops      []wire.Shell // control operations applied
-	out      []frame      // not yet acknowledged
-	sent     int          // frames of out that are on the stream
-	head     uint64
-	acked    uint64
-	acks     int
-	maxAhead uint64 // most unacknowledged output
-	notices  []wire.Notice
-	exit     *wire.Exit
-}
-
-type frame struct {
-	name string
-	end  uint64
-	raw  []byte
-}
-
-func newProgram(n *node, id string, key token.PublicKey) *program {
-	p := &program{n: n, id: id, key: key, early: make(map[uint64]string)}
-	p.cond.L = &p.mu
-	return p
-}
-
-// Read gives the program's input; io.EOF behind its end.
-func (p *program) Read(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.in.Len() == 0 {
-		if p.eof || p.exit != nil {
-			return 0, io.EOF
-		}
-		p.cond.Wait()
-	}
-	p.cond.Broadcast()
-	return p.in.Read(b)
-}
-
-// Write gives the program's output; it blocks while the window is full.
-func (p *program) Write(b []byte) (int, error) { return p.output(wire.EventOutput, b) }
-
-func (p *program) output(name string, b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for rest := b; len(rest) > 0; {
-		for p.head-p.acked >= p.n.window && p.exit == nil {
-			p.cond.Wait()
-		}
-		if p.exit != nil {
-			return 0, io.ErrClosedPipe
-		}
-		k := min(uint64(len(rest)), wire.MaxFrame, p.n.window-(p.head-p.acked))
-		p.head += k
-		p.maxAhead = max(p.maxAhead, p.head-p.acked)
-		p.out = append(p.out, frame{name, p.head, append([]byte(nil), rest[:k]...)})
-		rest = rest[k:]
-		p.cond.Broadcast()
-	}
-	return len(b), nil
-}
-
-func (p *program) notice(v wire.Notice) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.notices = append(p.notices, v)
-	p.cond.Broadcast()
-}
-
-func (p *program) end(e wire.Exit) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.exit == nil {
-		p.exit = &e
-	}
-	p.cond.Broadcast()
-}
-
-// wait blocks until ok, which is called with the lock held, or the exit.
-func (p *program) wait(ok func() bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for !ok() && p.exit == nil {
-		p.cond.Wait()
-	}
-}
-
-func (p *program) written() uint64 { return p.accepted - uint64(p.in.Len()) }
-
-// do applies one operation.
-func (p *program) do(sh *wire.Shell) (wire.Answer, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	defer p.cond.Broadcast()
-	if sh.Ack > p.acked {
-		p.acked = min(sh.Ack, p.head)
-	}
-	for len(p.out) > 0 && p.out[0].end <= p.acked && p.sent > 0 {
-		p.out = p.out[1:]
-		p.sent--
-	}
-	if p.exit != nil && sh.Op != wire.OpClose {
-		return wire.Answer{}, errors.New("the session has ended")
-	}
-	switch sh.Op {
-	case wire.OpAck:
-		p.acks++
-	case wire.OpInput:
-		if err := p.input(sh); err != nil {
-			return wire.Answer{}, err
-		}
-	default:
-		if sh.Seq > p.seq {
-			p.seq = sh.Seq
-			p.ops = append(p.ops, *sh)
-		}
-		if sh.Op == wire.OpClose && p.exit == nil {
-			p.exit = &wire.Exit{Code: 129, Signal: "HUP", Reason: wire.ReasonClosed}
-		}
-	}
-	return wire.Answer{Offset: p.accepted, Room: p.limit() - p.accepted, Seq: p.seq}, nil
-}
-
-func (p *program) limit() uint64 { return p.written() + p.n.room }
-
-func (p *program) input(sh *wire.Shell) error {
-	end := sh.Offset + uint64(len(sh.Data))
-	if end > p.limit() {
-		return &beyondError{p.accepted, p.limit() - p.accepted}
-	}
-	if len(sh.Data) > 0 && end > p.accepted {
-		p.early[sh.Offset] = string(sh.Data)
-	}
-	if sh.EOF {
-		p.earlyEOF = end + 1
-	}
-	for moved := true; moved; {
-		moved = false
-		for at, data := range p.early {
-			if at > p.accepted {
-				continue
-			}
-			delete(p.early, at)
-			if end := at + uint64(len(data)); end > p.accepted {
-				p.in.WriteString(data[p.accepted-at:])
-				p.accepted = end
-				moved = true
-			}
-		}
-	}
-	p.eof = p.eof || p.earlyEOF == p.accepted+1
-	return nil
-}
-
-// stream writes the session's events until its exit or the client's end.
-func (p *program) stream(r *http.Request, w *sse.Writer, info wire.Session) {
-	data, _ := json.Marshal(info)
-	if w.Event(wire.EventSession, sse.NoID, data) != nil || w.Flush() != nil {
-		return
-	}
-	gone := make(chan struct{})
-	defer close(gone)
-	go func() {
-		select {
-		case <-r.Context().Done():
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.cond.Broadcast()
-		case <-gone:
-		}
-	}()
-	for r.Context().Err() == nil {
-		done := p.collect(r, w)
-		if w.Flush() != nil || done {
-			return
-		}
-	}
-}
-
-// collect writes what there is to tell, and reports whether that was the exit.
-// It does not write while it holds the lock: a client that does not read would
-// hold up the requests too.
-func (p *program) collect(r *http.Request, w *sse.Writer) (done bool) {
-	var frames []frame
-	var events []frame
-	add := func(name string, v any) {
-		data, _ := json.Marshal(v)
-		events = append(events, frame{name: name, raw: data})
-	}
-	p.mu.Lock()
-	for {
-		frames = p.out[p.sent:len(p.out):len(p.out)]
-		p.sent = len(p.out)
-		for _, v := range p.notices {
-			add(wire.EventNotice, v)
-		}
-		p.notices = nil
-		// Room is told of when a quarter of the window came free.
-		if at := p.written(); !p.n.quiet && at-p.told >= p.n.room/4 {
-			p.told = at
-			add(wire.EventInput, wire.InputState{Offset: at, Room: p.limit() - p.accepted})
-		}
-		if len(frames) > 0 || len(events) > 0 || r.Context().Err() != nil {
-			break
-		}
-		if p.exit != nil {
-			add(wire.EventExit, p.exit)
-			done = true
-			break
-		}
-		p.cond.Wait()
-	}
-	p.mu.Unlock()
-	for _, f := range frames {
-		_ = w.Output(f.name, f.end, f.raw)
-	}
-	for _, e := range events {
-		_ = w.Event(e.name, sse.NoID, e.raw)
-	}
-	return done
-}
 
 // asked is how many requests of an operation there were.
 func (n *node) asked(op wire.Op) int {

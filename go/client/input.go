@@ -18,7 +18,7 @@ const (
 	maxWaiting = 4 * wire.MaxInput
 	// minPiece is the least that is cut off a chunk when there is little room.
 	minPiece = 4 << 10
-	// maxTries is how often the same input is sent before the session is lost.
+	// maxTries is how often a signal is sent before its caller is told.
 	maxTries = 8
 
 	// The bytes of input under way. A token lives wire.MaxTokenLife, and so must
@@ -38,6 +38,7 @@ type chunk struct {
 	eof    bool // stdin is closed behind data
 	state  chunkState
 	tries  int
+	since  time.Time // the first of them on this link failed
 	sent   time.Time
 }
 
@@ -62,6 +63,7 @@ type input struct {
 	unsent int       // bytes waiting
 	eof    bool      // nothing may be written any more
 	err    error     // nothing is sent any more
+	paused bool      // nothing is sent for now: there is no link
 
 	accepted uint64 // the node's count of bytes
 	limit    uint64 // bytes that may be sent
@@ -69,6 +71,7 @@ type input struct {
 	room     uint64
 
 	senders   int // goroutines that send
+	decoys    int // those of them that send a decoy
 	inFlight  int // bytes
 	flight    int // most bytes in flight
 	shrunk    time.Time
@@ -130,7 +133,7 @@ func (in *input) closeWrite() error {
 
 // take gives the next chunk to send, nil when there is none or it must wait.
 func (in *input) take(now time.Time) *chunk {
-	if in.err != nil {
+	if in.err != nil || in.paused {
 		return nil
 	}
 	for i, c := range in.chunks {
@@ -186,10 +189,10 @@ func (in *input) split(i, size int) {
 // more reports whether another sender should start: at once while few are
 // under way, later for full chunks only.
 func (in *input) more() bool {
-	if in.err != nil || in.senders >= maxFlying {
+	if in.err != nil || in.paused || in.senders >= maxFlying {
 		return false
 	}
-	if in.senders < eager {
+	if in.senders-in.decoys < eager {
 		return true
 	}
 	return in.unsent >= wire.MaxInput
@@ -263,6 +266,9 @@ func (in *input) refused(c *chunk, err error, now time.Time) {
 	}
 	in.landed(c)
 	in.again(c)
+	if c.since.IsZero() {
+		c.since = now
+	}
 	var r *RefusedError
 	if errors.As(err, &r) {
 		switch r.Problem.Code {
@@ -326,5 +332,5 @@ func (in *input) fail(err error) {
 
 // stuck reports whether input waits that nothing under way will set free.
 func (in *input) stuck() bool {
-	return in.err == nil && in.senders == 0 && len(in.chunks) > 0
+	return in.err == nil && !in.paused && in.senders == 0 && len(in.chunks) > 0
 }

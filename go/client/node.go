@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"etcha/go/errs"
 	"etcha/go/token"
 	"etcha/go/wire"
 )
@@ -102,7 +101,7 @@ func (c *Client) meet(ctx context.Context) error {
 
 // askNode gets the node's signed word and checks it against the pin.
 func (c *Client) askNode(ctx context.Context) (Node, error) {
-	n, err := c.signedNode(ctx, c.transport)
+	n, err := c.signedNode(ctx, c.shared())
 	if err != nil {
 		return Node{}, err
 	}
@@ -122,7 +121,7 @@ func (c *Client) signedNode(ctx context.Context, via http.RoundTripper) (Node, e
 	u.RawQuery = url.Values{"nonce": {nonce}}.Encode()
 	start := c.o.Now()
 	var answer wire.NodeAnswer
-	err := c.exchange(ctx, via, u, "", c.o.Timeout, &answer)
+	err := c.exchange(ctx, via, u, "", bounds{limit: c.o.Timeout, most: wire.MaxNodeAnswer}, &answer)
 	c.trace(ctx, u, nil, 0, start, err)
 	if err != nil {
 		return Node{}, err
@@ -140,7 +139,7 @@ func (c *Client) signedNode(ctx context.Context, via http.RoundTripper) (Node, e
 // diagnose finds out why a TLS key is not trusted: another node answers, or
 // the right one does behind somebody else's TLS. Nothing but a nonce is sent.
 func (c *Client) diagnose(ctx context.Context, untrusted *TrustError, err error) error {
-	probe := c.transport.Clone()
+	probe := c.shared().Clone()
 	probe.TLSClientConfig.VerifyConnection = nil
 	probe.TLSClientConfig.InsecureSkipVerify = true
 	probe.TLSClientConfig.ClientSessionCache = nil
@@ -273,9 +272,4 @@ func statusOf(err error) int {
 		return p.Status
 	}
 	return 0
-}
-
-// errNoSigner is the error of opening a session without a key.
-func errNoSigner() error {
-	return errs.Usage("open session: no key to sign with")
 }

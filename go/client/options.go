@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,25 +66,13 @@ type Options struct {
 	// Notify is told what its user should know. It is called from any goroutine,
 	// one call at a time, and must not block. nil: not.
 	Notify func(Event)
-	Now    func() time.Time // nil: time.Now
-}
-
-// EventKind says what an [Event] is about.
-type EventKind string
-
-// Kinds of events.
-const (
-	EventFirstUse EventKind = "first_use" // the node was not known and is now
-	EventClock    EventKind = "clock"     // requests are signed by the node's clock
-	EventNotice   EventKind = "notice"    // a notice from the node
-)
-
-// Event is something that the user of a client should know.
-type Event struct {
-	Kind EventKind
-	Text string // for people; lower case, no full stop, printable
-	Node string // node ID, with EventFirstUse
-	Code string // wire.NoticeCode, with EventNotice
+	// Approve is asked for counter-signatures when a node demands them of an open,
+	// and again when it needs more: it returns all that there are, JWTs of
+	// wire.TypeApproval over this digest, at most wire.MaxApprovals, or an error
+	// that gives up. It may take as long as the context of Open. nil: the refusal
+	// stands.
+	Approve func(context.Context, ApprovalNeeded) ([]string, error)
+	Now     func() time.Time // nil: time.Now
 }
 
 // withDefaults fills what was left empty.

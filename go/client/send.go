@@ -22,17 +22,24 @@ const (
 )
 
 // once sends one request inside the session. Each tells what output was consumed.
-func (s *Session) once(ctx context.Context, sh wire.Shell) (wire.Answer, error) {
+func (s *Session) once(ctx context.Context, l *link, sh wire.Shell) (wire.Answer, error) {
 	sh.Ack = s.consumed.Load()
 	raise(&s.told, sh.Ack)
-	tok, err := s.seal.sign(s.c.claims(s.node, s.source, s.info.Session, &sh))
+	tok, err := l.seal.sign(s.c.claims(s.node, s.source, s.id, &sh))
 	if err != nil {
 		return wire.Answer{}, err
 	}
+	via := l.via
+	if l.dead() {
+		via = s.c.shared()
+	}
 	var ans wire.Answer
+	u := s.c.route(wire.PathSession(s.source, s.id))
 	start := s.c.o.Now()
-	err = s.c.exchange(ctx, s.c.transport, s.url, tok, postTimeout, &ans)
-	s.c.trace(ctx, s.url, &sh, len(tok), start, err)
+	answered := l.pulse.expect(s.littleUnderWay)
+	err = s.c.exchange(ctx, via, u, tok, bounds{limit: postTimeout, most: wire.MaxNodeAnswer}, &ans)
+	answered()
+	s.c.trace(ctx, u, &sh, len(tok), start, err)
 	if err != nil {
 		s.told.Store(s.acked.Load()) // too low at worst: then it is told twice
 		s.orders.tick()
@@ -40,6 +47,14 @@ func (s *Session) once(ctx context.Context, sh wire.Shell) (wire.Answer, error) 
 	}
 	raise(&s.acked, sh.Ack)
 	return ans, nil
+}
+
+// littleUnderWay reports whether what is under way is so little that an answer
+// is due soon, however slow the line.
+func (s *Session) littleUnderWay() bool {
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	return s.in.inFlight <= 2*minPiece
 }
 
 // raise sets v to at least n.
@@ -51,62 +66,73 @@ func raise(v *atomic.Uint64, n uint64) {
 
 // launch starts senders for what may be sent. The lock of the input is held.
 func (s *Session) launch() {
-	for s.in.more() {
-		c := s.in.take(s.c.o.Now())
+	for !s.rhythm.paced() && s.in.more() {
+		c := s.in.take(s.c.waits.now())
 		if c == nil {
 			break
 		}
-		s.in.senders++
-		s.requests.Add(1)
-		go s.send(c)
+		s.started()
+		go s.send(s.link, c)
 	}
+	s.wind()
 	s.watchRoom()
 }
 
+// started books a sender. The lock of the input is held, and there is a link.
+func (s *Session) started() {
+	s.in.senders++
+	s.requests.Add(1)
+	s.link.requests.Add(1)
+}
+
+// doneSending books the end of a sender's goroutine.
+func (s *Session) doneSending(l *link) {
+	l.requests.Done()
+	s.requests.Done()
+}
+
 // send sends a chunk and then whatever else may be sent.
-func (s *Session) send(c *chunk) {
-	defer s.requests.Done()
+func (s *Session) send(l *link, c *chunk) {
+	defer s.doneSending(l)
 	var b backoff
 	for c != nil {
 		corrections := s.c.corrections.Load()
-		ans, err := s.once(s.ctx, wire.Shell{Op: wire.OpInput, Offset: c.offset, Data: c.data, EOF: c.eof})
-		if err == nil {
+		ans, err := s.once(l.ctx, l, wire.Shell{Op: wire.OpInput, Offset: c.offset, Data: c.data, EOF: c.eof})
+		switch {
+		case err == nil:
 			b = backoff{}
-		} else if !s.retry(c, err, corrections) {
+		case l.dead(): // the next link sends it again
+		case s.retry(l, c, err, corrections):
+			s.c.waits.pause(l.ctx, b.next(pauseOf(err)))
+		default:
 			s.leave()
 			return
-		} else {
-			select {
-			case <-s.c.waits.after(b.next(pauseOf(err))):
-			case <-s.ctx.Done():
-			}
 		}
 		c = s.settle(c, ans, err)
 	}
 }
 
 // retry reports whether a chunk that was refused or not answered is to be sent
-// again; otherwise the input, or the session, has ended.
-func (s *Session) retry(c *chunk, err error, corrections uint64) bool {
+// again; otherwise the input, or the session, has ended. It is sent again for as
+// long as a lost link would be.
+func (s *Session) retry(l *link, c *chunk, err error, corrections uint64) bool {
 	code := refusal(err)
-	tries := s.c.waits.tries
-	switch {
-	case s.ctx.Err() != nil:
-		return false
-	case code == wire.CodeEnded || code == wire.CodeNotFound || code == wire.CodeDenied:
+	over := !c.since.IsZero() && s.c.waits.now().Sub(c.since) >= seconds(s.Info().ResumeFor)
+	switch code {
+	case wire.CodeEnded, wire.CodeNotFound, wire.CodeDenied:
 		s.in.fail(ErrEnded)
 		s.ended()
 		return false
-	case code == wire.CodeClockSkew || code == wire.CodeReplayed:
-		tries = wire.TokenRetries
+	case wire.CodeClockSkew, wire.CodeReplayed:
+		over = over || c.tries >= wire.TokenRetries
 	}
-	if code != wire.CodeOffset && !temporary(err) || c.tries >= tries {
+	if code != wire.CodeOffset && !temporary(err) || over {
 		s.finish(wire.Exit{}, &LossError{err})
 		return false
 	}
 	if code == wire.CodeClockSkew || code == wire.CodeExpired {
 		// Without an answer the token may still be right the next time.
-		_ = s.c.correctClock(s.ctx, corrections)
+		_ = s.c.correctClock(l.ctx, corrections)
 	}
 	return true
 }
@@ -114,7 +140,7 @@ func (s *Session) retry(c *chunk, err error, corrections uint64) bool {
 // settle books what became of a chunk and returns the next one to send; nil
 // ends the sender.
 func (s *Session) settle(c *chunk, ans wire.Answer, err error) *chunk {
-	in, now := s.in, s.c.o.Now()
+	in, now := s.in, s.c.waits.now()
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err == nil {
@@ -122,7 +148,7 @@ func (s *Session) settle(c *chunk, ans wire.Answer, err error) *chunk {
 	} else {
 		in.refused(c, err, now)
 	}
-	next := in.take(now)
+	next := s.following(now)
 	if next == nil {
 		in.senders--
 	}
@@ -163,9 +189,12 @@ func (s *Session) askRoom() {
 // On a long path one acknowledgement after another would take two round trips
 // for each window; so further ones leave while the first is under way.
 func (s *Session) acknowledge(end uint64) {
+	if s.role == wire.RoleViewer {
+		return // only the owner's count
+	}
 	switch due := end - s.told.Load(); {
 	case due < s.ackEvery:
-	case due < max(2*s.ackEvery, s.info.Window/4) || !s.alsoAck(end):
+	case due < max(2*s.ackEvery, s.info.Load().Window/4) || !s.alsoAck(end):
 		s.orders.tick()
 	}
 }
@@ -174,31 +203,33 @@ func (s *Session) acknowledge(end uint64) {
 func (s *Session) alsoAck(end uint64) bool {
 	s.in.mu.Lock()
 	defer s.in.mu.Unlock()
-	if s.in.err != nil || s.in.senders >= maxAcks {
+	if s.in.err != nil || s.link == nil || s.in.senders >= maxAcks {
 		return false
 	}
 	raise(&s.told, end)
-	s.in.senders++
-	s.requests.Add(1)
-	go s.sendAck()
+	s.started()
+	go s.sendBeside(s.link, wire.Shell{Op: wire.OpAck})
 	return true
 }
 
-// sendAck is a sender that begins with an acknowledgement. When that fails the
-// tender does it.
-func (s *Session) sendAck() {
-	ans, err := s.once(s.ctx, wire.Shell{Op: wire.OpAck})
+// sendBeside is a sender that begins with an acknowledgement or a decoy. When
+// that fails the tender acknowledges.
+func (s *Session) sendBeside(l *link, sh wire.Shell) {
+	ans, err := s.once(l.ctx, l, sh)
 	if err == nil {
 		s.heard(ans)
 	}
 	s.in.mu.Lock()
-	c := s.in.take(s.c.o.Now())
+	if sh.Decoy {
+		s.in.decoys--
+	}
+	c := s.following(s.c.waits.now())
 	if c == nil {
 		s.in.senders--
 		s.launch()
 	}
 	s.in.mu.Unlock()
-	s.send(c)
+	s.send(l, c)
 }
 
 // backoff is the pauses between tries: none, then from wire.RetryMin doubling

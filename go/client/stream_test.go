@@ -27,6 +27,7 @@ func speak(t testing.TB, text string, cut bool) *node {
 		return exited
 	})
 	n.editStream = func(w io.Writer) io.Writer { return &script{w: w, text: text, cut: cut} }
+	n.attach = refuse(wire.CodeNotFound)
 	return n
 }
 
@@ -82,7 +83,7 @@ func TestStreamThatBreaks(t *testing.T) {
 				s := open(t, newClient(t, n.options()), wire.Shell{}, out, nil)
 				_, err := s.Wait()
 				var loss *client.LossError
-				if !errors.As(err, &loss) || errs.ExitOf(err) != errs.ExitTransport || !strings.Contains(errs.HintOf(err), "5m0s") {
+				if !errors.As(err, &loss) || errs.ExitOf(err) != errs.ExitTransport || errs.CodeOf(err) != wire.CodeInternal || errs.HintOf(err) == "" {
 					t.Errorf("wait: %v, hint %q", err, errs.HintOf(err))
 				}
 				if out.String() != tt.want {
@@ -278,7 +279,7 @@ func TestSignalThatEndsTheProgram(t *testing.T) {
 		}
 		n.start(overHTTP1)
 		s = open(t, newClient(t, n.options()), wire.Shell{PTY: true}, nil, nil)
-		if err := s.Signal("TERM"); (err != nil) != lost {
+		if err := s.Signal("TERM"); err != nil {
 			t.Errorf("signal: %v, connection lost: %v", err, lost)
 		}
 	}
@@ -424,7 +425,9 @@ func TestSessionThatIsGoneWithoutExit(t *testing.T) {
 // A stream that brings nothing at all is lost, however long the connection
 // stays; one that brings keepalives is not.
 func TestSilence(t *testing.T) {
-	n := newNode(t, cat).start(overHTTP1)
+	n := newNode(t, cat)
+	n.attach = refuse(wire.CodeNotFound)
+	n.start(overHTTP1)
 	c := newClient(t, n.options())
 	c.ShortSilence(time.Millisecond)
 	s, err := c.Open(context.Background(), source, wire.Shell{}, nil, nil)

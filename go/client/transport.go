@@ -3,86 +3,21 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
-	"etcha/go/errs"
 	"etcha/go/wire"
 )
 
-const (
-	// streamWindow is what HTTP/2 may hold of a stream that is not read: stale
-	// output after an interrupt, against throughput on a long path.
-	streamWindow = 1 << 20
-	// pingAfter is the silence on an HTTP/2 connection after which it is probed;
-	// a node's stream is never silent for longer than wire.KeepaliveMax.
-	pingAfter = wire.KeepaliveMax + 2*time.Second
-	// pingTimeout is the time for the answer to the probe.
-	pingTimeout = 8 * time.Second
-	// idleConnection is how long an unused connection is kept.
-	idleConnection = 90 * time.Second
-	// maxRetryAfter bounds what is believed of a Retry-After header.
-	maxRetryAfter = time.Minute
-)
-
-// proxyOf is how the proxy for a request is chosen; nil: none.
-func proxyOf(o Options) (func(*http.Request) (*url.URL, error), error) {
-	switch o.Proxy {
-	case "":
-		return http.ProxyFromEnvironment, nil
-	case ProxyDirect:
-		return nil, nil
-	}
-	u, err := url.Parse(o.Proxy)
-	if err != nil || u.Host == "" {
-		return nil, errs.Usage("proxy: not a URL with a host")
-	}
-	return http.ProxyURL(u), nil
-}
-
-// tlsProxy is the host of a proxy that is reached by TLS itself, "" for none.
-func tlsProxy(choose func(*http.Request) (*url.URL, error), base *url.URL) string {
-	if choose == nil {
-		return ""
-	}
-	if u, err := choose(&http.Request{URL: base}); err == nil && u != nil && u.Scheme == "https" {
-		return u.Hostname()
-	}
-	return ""
-}
-
-// newTransport makes the one transport of a client.
-func newTransport(o Options, proxy func(*http.Request) (*url.URL, error), tlsConfig *tls.Config) *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(!o.HTTP1)
-	dialer := &net.Dialer{Timeout: o.Timeout}
-	return &http.Transport{
-		Proxy:                  proxy,
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        tlsConfig,
-		TLSHandshakeTimeout:    o.Timeout,
-		DisableCompression:     true, // a compressor would hold back a stream
-		MaxIdleConnsPerHost:    wire.MaxInFlight + 1,
-		IdleConnTimeout:        idleConnection,
-		MaxResponseHeaderBytes: wire.MaxHeader,
-		Protocols:              protocols,
-		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerStream: streamWindow,
-			SendPingTimeout:           pingAfter,
-			PingTimeout:               pingTimeout,
-		},
-	}
-}
+// maxRetryAfter bounds what is believed of a Retry-After header.
+const maxRetryAfter = time.Minute
 
 // request makes a request. A token is the body of a POST; without one it is a GET.
 func (c *Client) request(ctx context.Context, u *url.URL, tok, accept string) *http.Request {
@@ -103,16 +38,22 @@ func (c *Client) request(ctx context.Context, u *url.URL, tok, accept string) *h
 	return r.WithContext(ctx)
 }
 
+// bounds are those of a request whose answer is JSON.
+type bounds struct {
+	limit time.Duration // for the whole of it
+	most  int           // bytes of the answer
+}
+
 // exchange sends a request whose answer is JSON and decodes it into out.
-func (c *Client) exchange(ctx context.Context, via http.RoundTripper, u *url.URL, tok string, timeout time.Duration, out any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errTimeout)
+func (c *Client) exchange(ctx context.Context, via http.RoundTripper, u *url.URL, tok string, within bounds, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, within.limit, errTimeout)
 	defer cancel()
 	resp, err := via.RoundTrip(c.request(ctx, u, tok, wire.TypeJSON))
 	if err != nil {
 		return cause(ctx, err)
 	}
 	defer resp.Body.Close()
-	body, err := readAnswer(resp.Body)
+	body, err := readAnswer(resp.Body, within.most)
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -130,8 +71,8 @@ func (c *Client) exchange(ctx context.Context, via http.RoundTripper, u *url.URL
 
 // stream sends a request whose answer is an event stream and returns its body,
 // which ends when ctx does.
-func (c *Client) stream(ctx context.Context, u *url.URL, tok string) (io.ReadCloser, error) {
-	resp, err := c.transport.RoundTrip(c.request(ctx, u, tok, wire.TypeEventStream))
+func (c *Client) stream(ctx context.Context, via http.RoundTripper, u *url.URL, tok string) (io.ReadCloser, error) {
+	resp, err := via.RoundTrip(c.request(ctx, u, tok, wire.TypeEventStream))
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
@@ -139,7 +80,7 @@ func (c *Client) stream(ctx context.Context, u *url.URL, tok string) (io.ReadClo
 		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	body, err := readAnswer(resp.Body)
+	body, err := readAnswer(resp.Body, wire.MaxNodeAnswer)
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
@@ -155,13 +96,13 @@ func cause(ctx context.Context, err error) error {
 }
 
 // readAnswer reads a body that is not a stream.
-func readAnswer(r io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r, wire.MaxNodeAnswer+1))
+func readAnswer(r io.Reader, most int) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)
 	}
-	if len(body) > wire.MaxNodeAnswer {
-		return nil, fmt.Errorf("read answer: more than %d bytes", wire.MaxNodeAnswer)
+	if len(body) > most {
+		return nil, fmt.Errorf("read answer: more than %d bytes", most)
 	}
 	return body, nil
 }
@@ -200,7 +141,9 @@ func retryAfter(s string) time.Duration {
 }
 
 // temporary reports whether the same request may succeed later: it was not
-// answered, or by someone in the path, or the node is busy with itself.
+// answered, or by someone in the path, or the node is busy with itself. A TLS key
+// that is not the node's is someone in the path: nothing is sent to him, and he
+// may be gone on the next network.
 func temporary(err error) bool {
 	var r *RefusedError
 	if errors.As(err, &r) {
@@ -210,9 +153,8 @@ func temporary(err error) bool {
 		}
 		return r.Problem.Code.Retryable()
 	}
-	var trust *TrustError
 	var changed *NodeChangedError
-	return !errors.As(err, &trust) && !errors.As(err, &changed)
+	return !errors.As(err, &changed)
 }
 
 // pauseOf is what an answer says about when to come back.

@@ -48,10 +48,6 @@ func set(v any) bool {
 	return false
 }
 
-func other(than string) func(any) bool { return func(v any) bool { return set(v) && v != than } }
-
-func only(value string) func(any) bool { return func(v any) bool { return v == value } }
-
 // later reports what the configuration asks for and this version cannot do.
 func (v *validator) later() {
 	for _, row := range notYet() {

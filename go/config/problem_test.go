@@ -10,6 +10,8 @@ import (
 // pad stands for a node ID of the right form.
 const someNodeID = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
+const notSyslog = "not a syslog server: write udp://host:514, tcp://host:port, tls://host:6514 or unix:///dev/log"
+
 // Every row is a file and all that is wrong with it; FILE stands for its path.
 func TestFileProblems(t *testing.T) {
 	for _, c := range []struct {
@@ -113,7 +115,40 @@ func TestFileProblems(t *testing.T) {
 			`FILE:1: sources.a.shell.window: must be from 64KiB to 64MiB`,
 			`FILE:1: sources.a.shell.scrollback: must be at most 64MiB`,
 			`FILE:1: sources.a.shell.umask: must be at most "0777"`,
-			`FILE:1: sources.a.shell.record: not supported by this version: recording`,
+		}},
+		{"policy", "{ sources: { a: { shell: { command: 'sh',\n rule: 'kye.id == \"x\"',\n share: 'op',\n require: 9,\n recordRequired: true } } } }", []string{
+			`FILE:2: sources.a.shell.rule: at 1:1: unknown word "kye"; did you mean key?`,
+			`FILE:3: sources.a.shell.share: the rule gives a text; it must be true or false`,
+			"FILE:4: sources.a.shell.require: must be at most 8",
+			`FILE:5: sources.a.shell.recordRequired: nothing is recorded; set record to "output" or "full" too`,
+		}},
+		{"less than nothing", "{ sources: { a: { shell: { command: 'sh',\n require: -1,\n detachFor: '-1h' } } } }", []string{
+			"FILE:2: sources.a.shell.require: must not be negative",
+			"FILE:3: sources.a.shell.detachFor: must not be negative",
+		}},
+		{"recordings and audit", "{ run: { recordings: { format: 'v1',\n maxAge: '-1h',\n maxSize: -1 },\n audit: { maxSize: 'x' } } }", []string{
+			`FILE:1: run.recordings.format: "v1" is not one of v3, v2`,
+			"FILE:2: run.recordings.maxAge: must not be negative",
+			`FILE:3: run.recordings.maxSize: not a size: write bytes, or a whole number with KiB, MiB, GiB or TiB, such as "1MiB"`,
+			`FILE:4: run.audit.maxSize: not a size: write bytes, or a whole number with KiB, MiB, GiB or TiB, such as "1MiB"`,
+		}},
+		{"ship to nowhere", "{ run: { ship: { required: true } } }", []string{"FILE:1: run.ship.required: nothing is sent anywhere; set journald, syslog or s3 too"}},
+		{"syslog", "{ run: { ship: { syslog: 'host:514' } } }", []string{"FILE:1: run.ship.syslog: " + notSyslog}},
+		{"syslog with another option", "{ run: { ship: { syslog: 'tls://host:1?ca=/x&y=1' } } }", []string{"FILE:1: run.ship.syslog: " + notSyslog}},
+		{"syslog without a port", "{ run: { ship: { syslog: 'udp://host' } } }", []string{"FILE:1: run.ship.syslog: " + notSyslog}},
+		{"syslog at a host's socket", "{ run: { ship: { syslog: 'unix://host/dev/log' } } }", []string{"FILE:1: run.ship.syslog: " + notSyslog}},
+		{"syslog with a password", "{ run: { ship: { syslog: 'tls://u:canary@host:1' } } }", []string{"FILE:1: run.ship.syslog: " + notSyslog}},
+		{"half a store", "{ run: { ship: { s3: { region: 'x' } } } }", []string{
+			"FILE:1: run.ship.s3: an endpoint is needed",
+			"FILE:1: run.ship.s3: a bucket is needed",
+		}},
+		{"a store", "{ run: { ship: { s3: { endpoint: 's3.example.com',\n bucket: 'b',\n accessKey: 'canary' } } } }", []string{
+			"FILE:1: run.ship.s3.endpoint: not the URL of a store: write one such as https://s3.example.com",
+			"FILE:3: run.ship.s3.accessKey: secretKey is needed too",
+		}},
+		{"a store with more", "{ run: { ship: { s3: { endpoint: 'https://u:canary@h/b',\n bucket: 'b',\n secretKey: 'canary' } } } }", []string{
+			"FILE:1: run.ship.s3.endpoint: only scheme, host and port; bucket, prefix and keys have settings of their own",
+			"FILE:3: run.ship.s3.secretKey: accessKey is needed too",
 		}},
 		{"target", "{ targets: { a: { hostname: 'h/x', port: 0, nodeID: 'x', path: 'x', pathPush: '/a?b', pathShell: 'c#d' } } }", []string{
 			"FILE:1: targets.a.hostname: not a host name or address; the port and the path have keys of their own",
@@ -222,7 +257,7 @@ func TestProblemsOfAllLayers(t *testing.T) {
 	o.Overrides = []string{"z=1"}
 	expect(t, o, []string{
 		`FILE:1: cli.logLevel: "loud" is not one of debug, info, warn, error, none`,
-		"env etcha_config:1: run.y: unknown key; the nearest known one is run.labels",
+		"env etcha_config:1: run.y: unknown key; the nearest known one is run.ship",
 		"env etcha_x: unknown key; the nearest known one is etcha_cli",
 		"-x z: unknown key; the nearest known one is cli",
 	})

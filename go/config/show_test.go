@@ -17,7 +17,8 @@ const full = `{
   exec: { env: { TOKEN: 'canary', EMPTY: '' } },
   httpClient: { proxy: 'http://user:canary@proxy:3128/canarynot?canary#canary', certificate: 'cert.pem', key: 'canary' },
   httpServer: { tlsCertificate: 'cert.pem', tlsKey: 'canary', trustedProxies: '10.0.0.0/8' },
-  run: { stateDir: '/state', systemMetricsKey: 'canary', labels: { 'a.b': 'c' }, timeoutShell: '12h' },
+  run: { stateDir: '/state', systemMetricsKey: 'canary', labels: { 'a.b': 'c' }, timeoutShell: '12h',
+    ship: { s3: { endpoint: 'https://s3.example.com', bucket: 'b', accessKey: 'canary', secretKey: 'canary' }, syslog: 'tls://h:6514' } },
   sources: {
     debug: {
       exec: { env: { PASSWORD: 'canary' }, group: 'operator' },

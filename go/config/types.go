@@ -127,7 +127,7 @@ type Audit struct {
 // Recordings is where and how long recorded sessions are kept.
 type Recordings struct {
 	Dir            string        `koanf:"dir" doc:"The folder; empty: recordings in run.stateDir."`
-	Format         string        `koanf:"format" doc:"asciicast v3 or v2."`
+	Format         string        `koanf:"format" doc:"The version of asciicast: v3 or v2."`
 	MaxAge         time.Duration `koanf:"maxAge" doc:"Recordings older than this are removed; 0: never."`
 	MaxSessionSize Size          `koanf:"maxSessionSize" doc:"One recording; at this size it ends. 0: no limit."`
 	MaxSize        Size          `koanf:"maxSize" doc:"All recordings; beyond it the oldest are removed. 0: no limit."`
@@ -138,7 +138,7 @@ type Ship struct {
 	Journald bool   `koanf:"journald" doc:"Audit entries go to the systemd journal."`
 	Required bool   `koanf:"required" doc:"A session opens only once its entry has arrived everywhere."`
 	S3       S3     `koanf:"s3" doc:"Audit entries and recordings go to an S3-compatible store."`
-	Syslog   string `koanf:"syslog" doc:"Audit entries go to a syslog server: udp://, tcp:// or tls://host:port, or unix:///dev/log."`
+	Syslog   string `koanf:"syslog" doc:"Audit entries go to a syslog server: udp://, tcp:// or tls://host:port, or unix:///dev/log. tls may end in ?ca=FILE, authorities in PEM."`
 }
 
 // S3 is a bucket of an S3-compatible store.
@@ -204,7 +204,7 @@ type Shell struct {
 	Obscure        string        `koanf:"obscure" doc:"Hides the rhythm of typing: chaff, interval or off."`
 	Record         string        `koanf:"record" doc:"Records sessions: off, output or full."`
 	RecordRequired bool          `koanf:"recordRequired" doc:"No recording, no session."`
-	Require        int           `koanf:"require" doc:"Counter-signatures that an open needs."`
+	Require        int           `koanf:"require" doc:"Counter-signatures by others that an open needs, at most 8."`
 	ResumeFor      time.Duration `koanf:"resumeFor" doc:"How long a session outlives a client that vanished."`
 	Rule           string        `koanf:"rule" doc:"A rule over identity and request that must be true, for whatever is done with the source's sessions."`
 	Scrollback     Size          `koanf:"scrollback" doc:"Output kept for late viewers, once acknowledged."`

@@ -111,6 +111,8 @@ func (v *validator) run() {
 		v.add(errors.New("no home folder is known to keep state in; set it"), "run", "stateDir")
 	}
 	v.keys(r.VerifyKeys, "run", "verifyKeys")
+	v.add(oneOf(r.Recordings.Format, "v3", "v2"), "run", "recordings", "format")
+	v.ship()
 }
 
 func (v *validator) keys(keys []string, path ...string) {

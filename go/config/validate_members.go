@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode"
 
+	"etcha/go/rule"
 	"etcha/go/shellwords"
 	"etcha/go/wire"
 )
@@ -81,6 +82,28 @@ func (v *validator) shell(name string, s *Shell) {
 	if s.Umask != nil && *s.Umask > 0o777 {
 		v.add(errors.New(`must be at most "0777"`), at("umask")...)
 	}
+	v.policy(s, at)
+}
+
+// policy checks who may open a shell and what must be kept of it.
+func (v *validator) policy(s *Shell, at func(key string) []string) {
+	v.add(ruleText(s.Rule), at("rule")...)
+	v.add(ruleText(s.Share), at("share")...)
+	if s.Require > wire.MaxApprovals {
+		v.add(fmt.Errorf("must be at most %d", wire.MaxApprovals), at("require")...)
+	}
+	if s.RecordRequired && s.Record == "off" {
+		v.add(errors.New(`nothing is recorded; set record to "output" or "full" too`), at("recordRequired")...)
+	}
+}
+
+// ruleText checks a rule; empty: none.
+func ruleText(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := rule.Compile(s)
+	return err
 }
 
 // chain reports why a shell or process could not be started as configured.

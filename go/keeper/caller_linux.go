@@ -11,7 +11,7 @@ import (
 // goroutine, run, receives.
 type caller struct {
 	*link
-	pid int // of the keeper
+	peer hello // of the keeper
 
 	mu      sync.Mutex
 	waiting map[uint32]chan answer // by request id
@@ -98,6 +98,11 @@ func (c *caller) receive(event func(op)) error {
 // call sends a request while run receives, and waits for its answer. When the
 // context ends first the request may have been served all the same.
 func (c *caller) call(ctx context.Context, o op, flags uint8, body []byte) ([]byte, error) {
+	return c.await(ctx, func(id uint32) error { return c.send(o, flags, id, body, nil) })
+}
+
+// await sends a request by a function and waits for its answer.
+func (c *caller) await(ctx context.Context, send func(id uint32) error) ([]byte, error) {
 	ch := make(chan answer, 1)
 	c.mu.Lock()
 	if c.err != nil {
@@ -108,7 +113,7 @@ func (c *caller) call(ctx context.Context, o op, flags uint8, body []byte) ([]by
 	id := c.last
 	c.waiting[id] = ch
 	c.mu.Unlock()
-	if err := c.send(o, flags, id, body, nil); err != nil {
+	if err := send(id); err != nil {
 		c.give(id)
 		return nil, fmt.Errorf("%w: %w", ErrLost, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"etcha/go/pty"
@@ -41,32 +40,15 @@ func newGroups(log *slog.Logger) groups {
 	return g
 }
 
-// of is a session's group as pty names it, etcha-PID-START-SESSION; "" when
-// there is none.
-func (g groups) of(id string) string {
-	if g == "" {
-		return ""
-	}
-	entries, _ := os.ReadDir(string(g))
-	for _, e := range entries {
-		f := strings.SplitN(e.Name(), "-", 4)
-		if len(f) == 4 && f[1] == strconv.Itoa(os.Getpid()) && f[3] == id {
-			return filepath.Join(string(g), e.Name())
-		}
-	}
-	return ""
-}
-
 // errSpare means that a session's processes could not be told to stay.
 var errSpare = errors.New("processes multiply faster than they can be moved")
 
-// spare moves what is left of a session to where no sweep finds it.
-func (g groups) spare(id string) error {
-	from := g.of(id)
+// spare moves what is left in a session's group to where no sweep finds it.
+func spare(from, id string) error {
 	if from == "" {
 		return nil
 	}
-	to := filepath.Join(string(g), keptPrefix+id)
+	to := filepath.Join(filepath.Dir(from), keptPrefix+id)
 	for range spareRounds { // what was forked meanwhile is moved in the next
 		pids, err := os.ReadFile(filepath.Join(from, "cgroup.procs"))
 		if err != nil {

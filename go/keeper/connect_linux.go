@@ -30,7 +30,13 @@ type ConnectOptions struct {
 	// StateDir. One that others wait for the end of, such as a pipe, would
 	// keep them waiting.
 	Stderr *os.File
-	Log    *slog.Logger // nil: none
+	// Version is this program's version. With Argv, a keeper of another version,
+	// or one that runs another executable file than Argv names (another inode,
+	// size or time of change: also one that was replaced in its place), is
+	// upgraded before it is used: see [Keeper.Upgrade]. "", here or in [Options]:
+	// versions are not compared. A keeper that cannot be upgraded stays, and that is logged.
+	Version string
+	Log     *slog.Logger // nil: none
 }
 
 // Connect finds the keeper of a state folder, or starts it. The error is
@@ -49,6 +55,9 @@ func Connect(ctx context.Context, o ConnectOptions) (*Keeper, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	k, err := connect(ctx, o)
+	if err == nil && o.Argv != nil {
+		k, err = renew(ctx, o, k)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("keeper of %s: %w", o.StateDir, err)
 	}
@@ -58,6 +67,7 @@ func Connect(ctx context.Context, o ConnectOptions) (*Keeper, error) {
 // connect tries until it is clear how it ends: a keeper may be leaving, or being
 // started by another.
 func connect(ctx context.Context, o ConnectOptions) (*Keeper, error) {
+	patience := time.Now().Add(awayTime)
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		k, err := find(ctx, o)
 		if err == nil || !isAway(err) {
@@ -66,14 +76,16 @@ func connect(ctx context.Context, o ConnectOptions) (*Keeper, error) {
 		if o.Argv == nil && errors.Is(err, ErrNone) {
 			return nil, err
 		}
-		if o.Argv == nil {
+		if o.Argv != nil {
+			if err = launch(ctx, o); err == nil {
+				k, err = find(ctx, o)
+			}
+			if err == nil || !isAway(err) && !errors.Is(err, ErrBusy) {
+				return k, err
+			}
+		}
+		if o.Argv == nil && time.Now().After(patience) {
 			return nil, fmt.Errorf("%w: %w", ErrNone, err)
-		}
-		if err = launch(ctx, o); err == nil {
-			k, err = find(ctx, o)
-		}
-		if err == nil || !isAway(err) && !errors.Is(err, ErrBusy) {
-			return k, err
 		}
 		wait := time.NewTimer(pause)
 		select {
@@ -112,7 +124,7 @@ func (k *Keeper) dial(ctx context.Context) (*caller, error) {
 	}
 	c := newCaller(l)
 	err = l.bounded(ctx, helloTime, func() error {
-		c.pid, err = c.greet()
+		c.peer, err = c.greet()
 		return err
 	})
 	if err != nil {
@@ -122,21 +134,20 @@ func (k *Keeper) dial(ctx context.Context) (*caller, error) {
 	return c, nil
 }
 
-// greet exchanges versions and gives the keeper's pid. A keeper that hangs up
-// instead is leaving.
-func (c *caller) greet() (pid int, err error) {
+// greet exchanges versions and gives what the keeper says of itself. A keeper
+// that hangs up instead is leaving, or becoming another program.
+func (c *caller) greet() (theirs hello, err error) {
 	body, err := c.ask(opHello, hello{Newest: protocolNewest, Oldest: protocolOldest, PID: os.Getpid()})
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-		return 0, fmt.Errorf("%w: %w", ErrLost, err)
+		return hello{}, fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("hello: %w", err)
+		return hello{}, fmt.Errorf("hello: %w", err)
 	}
-	var theirs hello
 	if err := json.Unmarshal(body, &theirs); err != nil {
-		return 0, fmt.Errorf("hello: %w", err)
+		return hello{}, fmt.Errorf("hello: %w", err)
 	}
-	return theirs.PID, theirs.check()
+	return theirs, theirs.check()
 }
 
 // launch starts a keeper and waits until it listens. A goroutine waits for its

@@ -28,7 +28,7 @@ func TestRace(t *testing.T) {
 				return
 			}
 			defer k.Close()
-			pids[i] = k.c.pid
+			pids[i] = k.c.peer.PID
 		})
 	}
 	wg.Wait()
@@ -49,7 +49,7 @@ func TestLeavingKeeper(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%d: %v\n%s", i, err, keeperLog(dir))
 		}
-		keepers[k.c.pid] = true
+		keepers[k.c.peer.PID] = true
 		k.Close()
 		<-time.After(time.Duration(i%20) * 400 * time.Microsecond)
 	}

@@ -14,6 +14,8 @@ import (
 // converse serves a new connection: hello, then requests about all sessions,
 // until it ends or becomes a session's own by a start or an adoption.
 func (s *server) converse(l *link) *held {
+	l.takeFDs = true // with an upgrade
+	defer l.closeFDs()
 	if err := s.greet(l); err != nil {
 		s.log.Warn("connection was refused", "err", err)
 		return nil
@@ -26,14 +28,18 @@ func (s *server) converse(l *link) *held {
 		}
 		switch f.op {
 		case opStart:
+			l.takeFDs = false
 			return s.start(l, f)
 		case opAdopt:
+			l.takeFDs = false
 			return s.adopt(l, f)
 		case opShutdown:
 			s.shutdown(l, f.id)
 			return nil
 		case opList:
 			err = s.list(l, f)
+		case opUpgrade:
+			err = s.upgrade(l, f)
 		default:
 			err = refuseUnknown(l, f)
 		}
@@ -62,7 +68,9 @@ func (s *server) greet(l *link) error {
 	if err := theirs.check(); err != nil {
 		return errors.Join(err, l.send(opAnswer, flagFailed, f.id, fail(err), nil))
 	}
-	return l.sendJSON(opAnswer, f.id, hello{Newest: protocolNewest, Oldest: protocolOldest, PID: os.Getpid()})
+	return l.sendJSON(opAnswer, f.id, hello{
+		Newest: protocolNewest, Oldest: protocolOldest, PID: os.Getpid(), Version: s.version, Program: ownProgram(),
+	})
 }
 
 // deadline is a time from now on by the system's clock, whatever Options.Now is.

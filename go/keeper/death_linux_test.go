@@ -22,7 +22,7 @@ func TestKeeperKilled(t *testing.T) {
 	rd := follow(t, s)
 	all := rd.pids(5)
 	n := rd.at
-	if err := syscall.Kill(k.c.pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(k.c.peer.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-k.Done()
@@ -113,14 +113,14 @@ func TestTerminated(t *testing.T) {
 	s := start(t, k, shell(t, "term", escape+"exec cat"))
 	all := follow(t, s).pids(5)
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE} {
-		if err := syscall.Kill(k.c.pid, sig); err != nil {
+		if err := syscall.Kill(k.c.peer.PID, sig); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if _, err := k.List(testContext(t)); err != nil {
 		t.Fatalf("after signals that it outlives: %v", err)
 	}
-	if err := syscall.Kill(k.c.pid, syscall.SIGTERM); err != nil {
+	if err := syscall.Kill(k.c.peer.PID, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	<-k.Done()

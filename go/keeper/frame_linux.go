@@ -34,6 +34,7 @@ const (
 	opForget   op = 11 // empty
 	opMeta     op = 12 // the new meta
 	opAttached op = 13 // empty; flagOn: somebody reads
+	opUpgrade  op = 14 // upgradeBody, with the program's descriptor; answered when it failed
 )
 
 // Frames of the keeper.

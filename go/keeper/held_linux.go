@@ -13,9 +13,9 @@ import (
 	"etcha/go/wire"
 )
 
-// held is one session in the keeper. What a successor of this process would
-// need to go on is record, the ring's memory file (its header holds every
-// counter), the input queue, and the process's descriptors.
+// held is one session in the keeper. What the next program in this process needs
+// to go on (sessionState) is record, the ring's memory file (its header holds
+// every counter), the input queue, and the process's descriptors.
 //
 // Goroutines: one per output stream (pump), one for the session's life, both
 // ended by life; one writes input while the program does not take it at once;
@@ -24,12 +24,14 @@ import (
 // Lock order: input.mu before mu; server.mu after both.
 type held struct {
 	record
-	s    *server
-	proc *pty.Process
-	in   input
+	s        *server
+	proc     *pty.Process // nil when it had ended before an upgrade
+	in       input
+	clearing *teardown
 
 	ending chan struct{} // closed when the session is to end
 	gone   chan struct{} // closed when everything of it has ended
+	pause  *parking      // never nil; another one after each thaw
 
 	mu    sync.Mutex
 	moved sync.Cond // output may go on, or must stop
@@ -44,22 +46,28 @@ type held struct {
 	taken    bool     // some daemon has sent a frame
 	armed    uint64   // control.armed of the last poke
 	unpoked  int      // bytes of output since the last poke
+	echoed   uint64   // control.echo of the last poke for it
+	told     uint64   // input written at that poke
 
 	waiting   int    // pumps that wait for room
 	blockSeq  uint64 // as in the header
 	scratch   []byte // where output goes that is thrown away
 	stopped   bool   // pumps must return
+	frozen    bool   // so must everything else, to go on elsewhere
+	thawing   bool   // frozen, and about to go on here
 	seq       uint64
 	reason    wire.ExitReason // of an end that was asked for
 	exited    bool
 	ended     bool
 	forgotten bool
 
-	resume  *time.Timer // runs while there is no daemon
-	resumes uint64      // timers so far
-	trimmer *time.Timer // runs while memory may be given back
-	quiet   time.Duration
-	seen    uint64 // head when trimmer was set
+	resume     *time.Timer   // runs while there is no daemon
+	resumes    uint64        // timers so far
+	expires    time.Time     // when resume ends
+	resumeLeft time.Duration // of resume, when taken over from an earlier program
+	trimmer    *time.Timer   // runs while memory may be given back
+	quiet      time.Duration
+	seen       uint64 // head when trimmer was set
 }
 
 // record is what does not change, but for Meta, from a session's start on.
@@ -67,12 +75,15 @@ type record struct {
 	id         string
 	meta       []byte
 	started    time.Time
+	pid        int // of the program
 	terminal   bool
 	window     uint64
 	scrollback uint64
 	resumeFor  time.Duration
 	discard    bool
 	keep       bool
+	flight     uint64 // of the first daemon; 0: window
+	reportEcho bool
 }
 
 // newHeld starts the program.
@@ -81,11 +92,10 @@ func newHeld(s *server, r StartRequest) (*held, error) {
 		record: record{
 			id: r.ID, meta: r.Meta, started: s.now(), terminal: r.Spec.Terminal,
 			window: r.Window, scrollback: r.Scrollback, resumeFor: r.Resume,
-			discard: r.Discard, keep: r.Keep,
+			discard: r.Discard, keep: r.Keep, flight: r.Flight, reportEcho: r.ReportEcho,
 		},
-		s: s, ending: make(chan struct{}), gone: make(chan struct{}),
 	}
-	h.moved.L = &h.mu
+	h.init(s)
 	var err error
 	if h.ring, err = newRing(r.Window, r.Scrollback, !r.Spec.Terminal); err != nil {
 		return nil, err
@@ -95,9 +105,17 @@ func newHeld(s *server, r StartRequest) (*held, error) {
 	if h.proc, err = s.parent.Start(r.Spec); err != nil {
 		return nil, errors.Join(err, h.ring.close())
 	}
+	h.pid = h.proc.Pid()
 	h.in.init(h)
 	s.wg.Go(h.live)
 	return h, nil
+}
+
+// init prepares what every session needs.
+func (h *held) init(s *server) {
+	h.s, h.ending, h.gone, h.pause = s, make(chan struct{}), make(chan struct{}), newParking()
+	h.moved.L = &h.mu
+	h.clearing = &teardown{h: h}
 }
 
 // info describes the session; not ok when it is forgotten.
@@ -113,7 +131,7 @@ func (h *held) info() (i Info, ok bool) {
 	h.syncAcked()
 	v := view{h: h.ring.h, ctl: &control{}}
 	i = Info{
-		ID: h.id, Meta: h.meta, Started: h.started, Terminal: h.terminal, PID: h.proc.Pid(),
+		ID: h.id, Meta: h.meta, Started: h.started, Terminal: h.terminal, PID: h.pid,
 		Window: h.window, Scrollback: h.scrollback, State: v.state(h.s.now()),
 	}
 	i.State.Accepted, i.State.Written = accepted, written
@@ -154,7 +172,12 @@ func (h *held) tryAttach(l *link, page region) bool {
 	h.page, h.ctl = page, controlOf(page.mem)
 	h.ctl.acked.Store(h.ring.acked)
 	h.ctl.flight.Store(h.window)
+	if h.flight != 0 && !h.taken {
+		h.ctl.flight.Store(h.flight)
+	}
+	h.ctl.echo.Store(1) // a daemon wants to be told of the first
 	h.attached, h.armed, h.unpoked = true, 0, 0
+	h.echoed, h.told = 0, h.ring.h.written.Load()
 	return true
 }
 
@@ -232,9 +255,15 @@ func (h *held) startResume() {
 	if h.forgotten || h.resume != nil || h.link != nil {
 		return
 	}
+	h.setResume(h.resumeFor)
+}
+
+// setResume starts it with what is left of it. The caller holds mu.
+func (h *held) setResume(left time.Duration) {
 	h.resumes++
 	count := h.resumes
-	h.resume = time.AfterFunc(h.resumeFor, func() { h.expire(count) })
+	h.expires = time.Now().Add(left)
+	h.resume = time.AfterFunc(left, func() { h.expire(count) })
 }
 
 // stopResume stops it. The caller holds mu.
@@ -249,7 +278,7 @@ func (h *held) stopResume() {
 // ended. The count tells whether the timer was stopped too late.
 func (h *held) expire(count uint64) {
 	h.mu.Lock()
-	if h.resume == nil || h.resumes != count {
+	if h.resume == nil || h.resumes != count || h.frozen {
 		h.mu.Unlock()
 		return
 	}

@@ -27,7 +27,10 @@ type input struct {
 	eof      bool   // nothing follows accepted
 	writing  bool   // the writer goroutine runs
 	void     bool   // nobody takes input any more: it counts as written
+	frozen   bool   // the queue stays as it is
 	wanted   uint64 // control.want of the last poke
+
+	echoOn bool // of the last entry in ringHeader.echoes
 
 	once     []byte // of the attempt under way
 	onceN    int
@@ -40,7 +43,7 @@ func (in *input) init(h *held) {
 	in.h = h
 	in.idle.L = &in.mu
 	in.onceFunc = in.attempt
-	if h.terminal {
+	if h.terminal && h.proc != nil {
 		in.raw, _ = h.proc.Output().SyscallConn() // without it the writer does all
 	}
 }
@@ -73,21 +76,26 @@ func (in *input) take(offset uint64, data []byte, eof bool) (fresh bool, err err
 
 // pass writes or queues accepted bytes. The caller holds mu.
 func (in *input) pass(data []byte) {
-	if !in.writing && !in.void && len(data) > 0 && in.raw != nil {
+	if !in.writing && !in.frozen && !in.void && len(data) > 0 && in.raw != nil {
 		data = data[in.writeOnce(data):]
 	}
 	if in.void {
-		in.written = in.accepted
+		in.lose()
 		return
 	}
 	in.queue = append(in.queue, data...)
-	if in.writing {
-		return
-	}
-	if len(in.queue) > 0 {
+	in.begin()
+}
+
+// begin writes the queue, and ends the input where that is all, unless that is
+// under way or must wait. The caller holds mu.
+func (in *input) begin() {
+	switch {
+	case in.writing, in.frozen, in.void:
+	case len(in.queue) > 0:
 		in.writing = true
-		go in.writer() // ends with the queue or by close, which waits for it
-	} else if in.eof {
+		go in.writer() // ends with the queue, by close or by freeze, which wait for it
+	case in.eof:
 		in.closeInput()
 	}
 }
@@ -100,7 +108,6 @@ func (in *input) writeOnce(data []byte) int {
 	if err == nil {
 		err = in.onceErr
 	}
-	in.written += uint64(in.onceN)
 	if err != nil {
 		in.fail(err)
 	}
@@ -109,9 +116,8 @@ func (in *input) writeOnce(data []byte) int {
 
 func (in *input) attempt(fd uintptr) bool {
 	for in.onceN < len(in.once) {
-		n, err := unix.Write(int(fd), in.once[in.onceN:])
+		n, echo, err := in.writeTerminal(fd, in.once[in.onceN:])
 		switch {
-		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
 			return true
 		case err != nil:
@@ -119,6 +125,7 @@ func (in *input) attempt(fd uintptr) bool {
 			return true
 		default:
 			in.onceN += n
+			in.wrote(n, echo)
 		}
 	}
 	return true
@@ -132,7 +139,7 @@ func (in *input) fail(err error) {
 		in.void = true
 	}
 	in.queue = nil
-	in.written = in.accepted
+	in.lose()
 }
 
 // publish shows the counters to the daemon. The caller holds mu.
@@ -153,23 +160,29 @@ func (in *input) writer() {
 	for len(in.queue) > 0 {
 		piece := in.queue[:min(len(in.queue), inputPiece)]
 		in.mu.Unlock()
-		n, err := in.h.proc.Write(piece)
+		n, echo, err := in.write(piece)
 		in.mu.Lock()
 		if in.void { // closed meanwhile
 			break
 		}
-		in.written += uint64(n)
+		in.wrote(n, echo)
 		in.queue = in.queue[n:]
 		if err == nil && n == 0 {
 			err = io.ErrNoProgress
 		}
-		if err != nil {
+		stop := in.frozen && errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && !stop {
 			in.fail(err)
 		}
 		in.publish()
+		if stop {
+			break
+		}
 	}
-	in.queue = nil
-	if in.eof && !in.void {
+	if in.void || len(in.queue) == 0 {
+		in.queue = nil
+	}
+	if in.eof && !in.void && len(in.queue) == 0 {
 		in.closeInput()
 	}
 	in.writing = false
@@ -189,8 +202,8 @@ func (in *input) close() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.void = true
-	in.written = in.accepted
 	in.queue = nil
+	in.lose()
 	in.publish()
 	_ = in.h.proc.SetWriteDeadline(past())
 	for in.writing {

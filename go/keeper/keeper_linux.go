@@ -122,6 +122,7 @@ func newSession(k *Keeper, c *caller, body []byte) (*Session, error) {
 		changed: make(chan struct{}, 1), over: make(chan struct{}), received: make(chan struct{}),
 	}
 	s.accepted.Store(v.h.accepted.Load())
+	s.echoAt = info.State.Written
 	s.eof = v.h.eof.Load() != 0
 	return s, nil
 }

@@ -13,18 +13,36 @@ import (
 )
 
 // live sees a session through: the program's end, the rest of its output, the
-// exit, the end of everything else.
+// exit, the end of everything else. A freeze parks it anywhere in between; it can
+// begin anew from there, here or in the next program.
 func (h *held) live() {
+	if !h.hasExited() && !h.run() || !h.clear() {
+		close(h.pause.parked)
+	}
+}
+
+// run sees to the program and its output until the exit. False: frozen before it.
+func (h *held) run() bool {
 	files := h.files()
 	pumped := h.startPumps(files)
-	end := &teardown{h: h}
-	if h.awaitExit(end) {
-		h.drain(files, pumped, end)
+	if h.awaitExit() {
+		h.drain(files, pumped)
+	}
+	if h.pause.isAsked() {
+		<-pumped // the freeze wakes them
+		return false
 	}
 	h.stopPumps(files, pumped)
 	h.in.close()
 	h.publishExit()
-	h.clear(end)
+	return true
+}
+
+// hasExited reports whether the exit is published.
+func (h *held) hasExited() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.exited
 }
 
 // startPumps starts one pump for each stream. What it returns is closed when all
@@ -77,17 +95,19 @@ func (t *teardown) begin() {
 }
 
 // awaitExit waits for the program's end, which it brings about when the session
-// is to end. False: the keeper leaves first.
-func (h *held) awaitExit(end *teardown) bool {
+// is to end. False: the keeper leaves first, or freezes.
+func (h *held) awaitExit() bool {
 	ending := h.ending
 	for {
 		select {
 		case <-h.proc.Done():
 			return true
 		case <-ending:
-			end.begin()
+			h.clearing.begin()
 			ending = nil
 		case <-h.s.vacant:
+			return false
+		case <-h.pause.asked:
 			return false
 		}
 	}
@@ -98,7 +118,7 @@ func (h *held) awaitExit(end *teardown) bool {
 // has passed and nothing is readable, or when so much came that what the program
 // itself wrote must have been among it. Time in which the output waits for its
 // reader does not count.
-func (h *held) drain(files []*os.File, pumped <-chan struct{}, end *teardown) {
+func (h *held) drain(files []*os.File, pumped <-chan struct{}) {
 	h.mu.Lock()
 	begin := h.ring.head
 	h.mu.Unlock()
@@ -110,9 +130,11 @@ func (h *held) drain(files []*os.File, pumped <-chan struct{}, end *teardown) {
 		case <-pumped:
 			return
 		case <-ending:
-			end.begin()
+			h.clearing.begin()
 			ending = nil
 		case <-h.s.vacant:
+			return
+		case <-h.pause.asked:
 			return
 		case <-grace.C:
 			if h.sweep(files, begin) {
@@ -188,23 +210,29 @@ func (h *held) exit() pty.Exit {
 	return pty.Exit{Code: 128 + int(syscall.SIGHUP), Signal: "HUP"}
 }
 
-// clear ends what the program left behind, unless it may stay, and closes.
-func (h *held) clear(end *teardown) {
+// clear ends what the program left behind, unless it may stay, and closes. False:
+// frozen before it was all gone.
+func (h *held) clear() bool {
 	h.mu.Lock()
-	spare := h.keep && h.reason == ""
+	stay := h.keep && h.reason == ""
 	h.mu.Unlock()
 	var err error
-	if spare {
-		err = errors.Join(h.s.groups.spare(h.id), h.proc.Release())
+	if stay {
+		err = errors.Join(spare(h.proc.Cgroup(), h.id), h.proc.Release())
 	} else {
-		end.begin()
-		<-end.done // bounded by stopTime
+		h.clearing.begin()
+		select {
+		case <-h.clearing.done: // bounded by stopTime
+		case <-h.pause.asked:
+			return false
+		}
 		err = h.proc.Close()
 	}
 	if err != nil {
 		h.s.log.Warn("session left something behind", "session", h.id, "err", err)
 	}
-	h.publishEnd(end.survivors)
+	h.publishEnd(h.clearing.survivors)
+	return true
 }
 
 // publishEnd tells the daemon that nothing is left.

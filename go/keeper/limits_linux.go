@@ -11,7 +11,7 @@ const (
 	// MaxID bounds a session's ID, bytes: it names a cgroup.
 	MaxID = 64
 	// MaxMeta bounds the daemon's record of a session, bytes.
-	MaxMeta = 64 << 10
+	MaxMeta = 256 << 10
 
 	// maxFrame bounds a frame's body where no smaller bound applies, bytes: a
 	// start's arguments and environment, and a page of a list.
@@ -22,7 +22,8 @@ const (
 	maxInputFrame = wire.MaxInput + inputHeader
 	// maxHeld bounds the sessions of one keeper. The daemon's own limit is lower.
 	maxHeld = 16 << 10
-	// maxFDs is how many descriptors come with one answer.
+	// maxFDs is how many descriptors come with one answer, and more than with any
+	// request.
 	maxFDs = 2
 	// listPageSize is the answer size after which a list goes on in a next page, bytes.
 	listPageSize = 1 << 20
@@ -33,6 +34,9 @@ const (
 	// runSlots is how many changes between stdout and stderr are remembered;
 	// output waits when all of them are unacknowledged.
 	runSlots = 4096
+	// echoSlots is how many changes between typing that is echoed and typing that
+	// is not are remembered for the daemon to take; part of the ring's layout.
+	echoSlots = 256
 	// runTries is how often a search in the table of runs, disturbed by the
 	// keeper, is begun again.
 	runTries = 1000
@@ -77,6 +81,10 @@ const (
 	helloTime = 5 * time.Second
 	// takeoverTime bounds the wait for an earlier daemon's last input.
 	takeoverTime = 5 * time.Second
+	// probeTime bounds the question to a program that is to take the keeper's place.
+	probeTime = 5 * time.Second
+	// scopeTime bounds the wait for systemd to move the keeper into a scope.
+	scopeTime = 3 * time.Second
 	// stopTime bounds the ending of all sessions: hang-up, TERM, KILL, draining.
 	stopTime = 3*wire.HangupGrace + wire.DrainGrace
 	// farewell is how long a keeper that was shut down waits for its daemons to
@@ -84,6 +92,14 @@ const (
 	farewell = time.Second
 	// connectTime bounds finding or starting a keeper where the context does not.
 	connectTime = 15 * time.Second
+	// renewTime is how long a keeper that cannot be upgraded now is asked again,
+	// and renewTries how often it may become another program without being the
+	// one that was asked for.
+	renewTime  = 3 * time.Second
+	renewTries = 2
+	// awayTime is how long a keeper that hangs up is tried again by those who may
+	// not start one: it may be becoming another program.
+	awayTime = 2 * time.Second
 	// retryMin and retryMax bound the pause between two tries to connect.
 	retryMin = 5 * time.Millisecond
 	retryMax = 100 * time.Millisecond

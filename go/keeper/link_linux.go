@@ -79,7 +79,7 @@ func (l *link) write(b []byte) error {
 		l.err = err
 	}
 	if l.err != nil {
-		_ = l.conn.Close() // the stream is broken within a frame
+		l.cut() // the stream is broken within a frame
 	}
 	return l.err
 }
@@ -128,9 +128,13 @@ func (l *link) sendFDs(o op, id uint32, body []byte, fds ...int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	head := appendHeader(nil, o, 0, id, len(body))
+	if l.err != nil {
+		return l.err
+	}
 	n, _, err := l.conn.WriteMsgUnix(head, unix.UnixRights(fds...), nil)
 	if err != nil {
 		l.err = err
+		l.cut()
 		return err
 	}
 	return l.write(append(head[n:], body...))
@@ -167,6 +171,9 @@ func (l *link) keepFDs(oob []byte) error {
 		}
 		l.fds = append(l.fds, fds...)
 	}
+	if len(l.fds) > maxFDs {
+		return fmt.Errorf("%w: %d descriptors", errFrame, len(l.fds))
+	}
 	return nil
 }
 
@@ -201,6 +208,24 @@ func (l *link) bounded(ctx context.Context, limit time.Duration, exchange func()
 	default:
 		return err
 	}
+}
+
+// cut ends the connection in both directions. What the other side has sent until
+// then can still be received: it counts, also when the other side is gone.
+func (l *link) cut() {
+	_ = l.conn.CloseWrite()
+	_ = l.conn.CloseRead()
+}
+
+// isLeft reports whether the other side has ended the connection, with nothing
+// left to receive.
+func (l *link) isLeft() bool {
+	left := false
+	_ = l.raw.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		left = n == 0 && err == nil || err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+	})
+	return left
 }
 
 // close ends the connection; a receiver returns.

@@ -100,7 +100,7 @@ func TestKeeperGetsLittle(t *testing.T) {
 	t.Setenv("CANARY_SECRET", "tweet")
 	t.Setenv("TZ", "UTC")
 	k, _ := newKeeper(t)
-	proc := fmt.Sprintf("/proc/%d/", k.c.pid)
+	proc := fmt.Sprintf("/proc/%d/", k.c.peer.PID)
 	fds, err := os.ReadDir(proc + "fd")
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestKeeperGetsLittle(t *testing.T) {
 	if dir, err := os.Readlink(proc + "cwd"); err != nil || dir != "/" {
 		t.Errorf("working directory %q, %v", dir, err)
 	}
-	if sid, err := unix.Getsid(k.c.pid); err != nil || sid != k.c.pid {
+	if sid, err := unix.Getsid(k.c.peer.PID); err != nil || sid != k.c.peer.PID {
 		t.Errorf("session %d, %v", sid, err)
 	}
 }
@@ -137,8 +137,8 @@ func TestPipeOfTheStarterEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer k.Close()
-	if !strings.Contains(string(out), fmt.Sprint("keeper ", k.c.pid)) {
-		t.Errorf("output %q, keeper %d", out, k.c.pid)
+	if !strings.Contains(string(out), fmt.Sprint("keeper ", k.c.peer.PID)) {
+		t.Errorf("output %q, keeper %d", out, k.c.peer.PID)
 	}
 }
 

@@ -20,11 +20,17 @@ import (
 type Options struct {
 	StateDir string       // absolute; holds the socket, the lock and the log
 	Log      *slog.Logger // nil: none
-	Cgroup   string       // "auto" or "": a cgroup per session where one can be made; "off": none
+	// Cgroup is "auto" or "": the keeper leaves the daemon's cgroup, and each
+	// session gets its own, where that can be done; "off": neither.
+	Cgroup string
+	// Version is the program's; a daemon of another one upgrades the keeper.
+	Version string
 	// Linger is how long a keeper without sessions and daemons stays; 0: 2 s.
 	Linger time.Duration
 	// Now is the clock for what is recorded; nil: time.Now.
 	Now func() time.Time
+
+	leave bool // this process is the keeper's alone
 }
 
 // Main is the keeper process: it returns after [Keeper.Shutdown] or SIGTERM,
@@ -39,8 +45,9 @@ func Main(ctx context.Context, o Options) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
 	defer deafen()()
-	parent := pty.NewParent()
-	s, err := newServer(o, parent)
+	o.leave = true
+	defer pty.ReturnCgroup()
+	s, err := begin(o)
 	if err == nil {
 		if err = pty.SetSubreaper(); err != nil {
 			s.close()
@@ -55,7 +62,7 @@ func Main(ctx context.Context, o Options) error {
 	reaped := make(chan struct{})
 	go func() {
 		defer close(reaped)
-		parent.ReapOrphans(reaping)
+		s.parent.ReapOrphans(reaping)
 	}()
 	s.serve(ctx)
 	done()
@@ -63,13 +70,33 @@ func Main(ctx context.Context, o Options) error {
 	return nil
 }
 
+// begin makes the keeper anew, or takes it over from an earlier program in this
+// process.
+func begin(o Options) (*server, error) {
+	if fd, ok := handedOver(); ok {
+		s, err := takeOver(o, fd)
+		if err != nil {
+			err = fmt.Errorf("take over the keeper: %w", err)
+		}
+		return s, err
+	}
+	return newServer(o, pty.NewParent())
+}
+
 // deafen makes the process outlive its terminal and its log's reader. Signals
 // are caught, not ignored: what is ignored would be so in every shell.
 func deafen() (undo func()) {
 	ch := make(chan os.Signal, 1) // never read: what does not fit is dropped
-	signal.Notify(ch, syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE, syscall.SIGQUIT,
-		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	signal.Notify(ch, deafTo()...)
 	return func() { signal.Stop(ch) }
+}
+
+// deafTo are the signals that a keeper outlives.
+func deafTo() []os.Signal {
+	return []os.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU,
+	}
 }
 
 // warnOpenFiles says so when sessions will fail for want of descriptors before

@@ -2,10 +2,12 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,21 +25,27 @@ func TestMain(m *testing.M) {
 	switch {
 	case os.Args[0] == pty.HelperName:
 		os.Exit(pty.HelperMain())
+	case len(os.Args) == 5 && os.Args[1] == roleKeeper && os.Args[4] == ProbeArgument:
+		os.Exit(probeMain(os.Args[2], os.Args[3]))
 	case len(os.Args) == 4 && os.Args[1] == roleKeeper:
 		os.Exit(keeperMain(os.Args[2], os.Args[3]))
+	case len(os.Args) == 3 && os.Args[1] == roleNode:
+		os.Exit(nodeMain(os.Args[2]))
 	case len(os.Args) >= 2 && os.Args[1] == roleDaemon:
 		os.Exit(daemonMain(os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)
 }
 
+// keeperMain is a keeper. Its version is what follows a slash in linger.
 func keeperMain(dir, linger string) int {
+	linger, version, _ := strings.Cut(linger, "/")
 	d, err := time.ParseDuration(linger)
 	if err != nil {
 		return 2
 	}
 	log := slog.New(slog.NewTextHandler(LogWriter(os.Stderr), &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if err := Main(context.Background(), Options{StateDir: dir, Log: log, Linger: d}); err != nil {
+	if err := Main(context.Background(), Options{StateDir: dir, Log: log, Linger: d, Version: version}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -46,7 +54,7 @@ func keeperMain(dir, linger string) int {
 
 // keeperArgv starts the test binary as a keeper.
 func keeperArgv(dir string) []string {
-	return []string{"/proc/self/exe", roleKeeper, dir, "1h"}
+	return []string{"/proc/self/exe", roleKeeper, dir, "1h/first"}
 }
 
 // testTime bounds what must happen; it is never waited for when all is well.
@@ -83,8 +91,12 @@ func connectTo(tb testing.TB, dir string) *Keeper {
 func shutDown(tb testing.TB, dir string) {
 	tb.Helper()
 	k, err := Connect(testContext(tb), ConnectOptions{StateDir: dir})
-	if err != nil {
+	if errors.Is(err, ErrNone) && !errors.Is(err, ErrLost) {
 		return // the test ended it
+	}
+	if err != nil {
+		tb.Errorf("shutdown: %v\n%s", err, keeperLog(dir))
+		return
 	}
 	defer k.Close()
 	if err := k.Shutdown(testContext(tb)); err != nil {
@@ -92,6 +104,9 @@ func shutDown(tb testing.TB, dir string) {
 	}
 	k.Close()
 	awaitUnlocked(tb, dir)
+	for ctx := testContext(tb); alive(k.c.peer.PID); { // the race detector delays its end
+		pause(ctx, tb, "keeper to end")
+	}
 }
 
 // awaitUnlocked waits until no keeper holds the folder.

@@ -55,6 +55,12 @@ type ringHeader struct {
 	survivors atomic.Int64
 	reason    [32]byte // zero-terminated
 	signal    [32]byte // zero-terminated
+
+	// What became of input, for [Session.Echo]: entry i is in slot i modulo
+	// echoSlots, start<<1 | 1 if it was echoed, and holds up to the next one's
+	// start. Written before written is raised beyond its start.
+	echoCount atomic.Uint64
+	echoes    [echoSlots]atomic.Uint64
 }
 
 // Values of ringHeader.end.
@@ -70,6 +76,7 @@ type control struct {
 	flight atomic.Uint64 // output is read up to acked+flight
 	armed  atomic.Uint64 // changed when the daemon wants to be told of new output
 	want   atomic.Uint64 // nonzero: tell when this much input has been written
+	echo   atomic.Uint64 // changed when the daemon wants to be told of input's echo
 }
 
 // region is a piece of shared memory.

@@ -24,6 +24,10 @@ type hello struct {
 	Newest int `json:"newest"` // the newest protocol spoken
 	Oldest int `json:"oldest"` // the oldest protocol understood
 	PID    int `json:"pid"`
+
+	// The keeper's, absent of an older one.
+	Version string      `json:"version,omitempty"`
+	Program programBody `json:"program,omitzero"`
 }
 
 // check reports whether two sides understand each other.
@@ -54,6 +58,8 @@ type startBody struct {
 	Discard    bool          `json:"discard"`
 	Keep       bool          `json:"keep"`
 	Meta       []byte        `json:"meta"`
+	Flight     uint64        `json:"flight,omitempty"`
+	ReportEcho bool          `json:"reportEcho,omitempty"`
 }
 
 // accountBody is a pty.Account.
@@ -89,7 +95,7 @@ func (r *StartRequest) body() *startBody {
 		},
 		Terminal: r.Spec.Terminal, Cols: r.Spec.Cols, Rows: r.Spec.Rows, Umask: r.Spec.Umask,
 		Window: r.Window, Scrollback: r.Scrollback, Resume: r.Resume,
-		Discard: r.Discard, Keep: r.Keep, Meta: r.Meta,
+		Discard: r.Discard, Keep: r.Keep, Meta: r.Meta, Flight: r.Flight, ReportEcho: r.ReportEcho,
 	}
 }
 
@@ -97,7 +103,7 @@ func (r *StartRequest) body() *startBody {
 func (b *startBody) request() (StartRequest, error) {
 	r := StartRequest{
 		ID: b.ID, Window: b.Window, Scrollback: b.Scrollback, Resume: b.Resume,
-		Discard: b.Discard, Keep: b.Keep, Meta: b.Meta,
+		Discard: b.Discard, Keep: b.Keep, Meta: b.Meta, Flight: b.Flight, ReportEcho: b.ReportEcho,
 		Spec: pty.Spec{
 			Path: string(b.Path), Argv: toStrings(b.Argv), Env: toStrings(b.Env), Dir: string(b.Dir),
 			Account: pty.Account{
@@ -120,8 +126,8 @@ func (r *StartRequest) check() error {
 		return fmt.Errorf("%w: session ID of %d bytes", ErrInvalid, len(r.ID))
 	case len(r.Spec.Argv) == 0:
 		return fmt.Errorf("%w: no program", ErrInvalid)
-	case r.Window > wire.MaxWindow || r.Scrollback > wire.MaxWindow:
-		return fmt.Errorf("%w: window %d, scrollback %d, limit %d", ErrInvalid, r.Window, r.Scrollback, wire.MaxWindow)
+	case max(r.Window, r.Scrollback, r.Flight) > wire.MaxWindow:
+		return fmt.Errorf("%w: window %d, scrollback %d, flight %d, limit %d", ErrInvalid, r.Window, r.Scrollback, r.Flight, wire.MaxWindow)
 	case len(r.Meta) > MaxMeta:
 		return fmt.Errorf("%w: meta of %d bytes, limit %d", ErrInvalid, len(r.Meta), MaxMeta)
 	case r.Resume < 0:
@@ -173,7 +179,7 @@ type failure struct {
 func failureCodes() map[string]error {
 	return map[string]error{
 		"not_found": ErrNotFound, "exists": ErrExists, "invalid": ErrInvalid, "stopping": ErrStopping,
-		"running": ErrRunning, "version": ErrVersion, "busy": ErrBusy,
+		"running": ErrRunning, "version": ErrVersion, "busy": ErrBusy, "unsettled": ErrUnsettled, "program": ErrProgram,
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 // past is a deadline that wakes whoever waits.
 func past() time.Time { return time.Unix(1, 0) }
 
-// pump moves one stream of output into the ring until it ends or life stops it.
+// pump moves one stream of output into the ring until it ends or is stopped.
 func (h *held) pump(f *os.File, kind Kind) {
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -69,6 +69,8 @@ func (h *held) awaitReopened() bool {
 	select {
 	case <-h.proc.Done():
 	case <-again.C:
+	case <-h.pause.asked:
+		return false
 	}
 	return true
 }
@@ -108,7 +110,7 @@ func (h *held) fill(fd int, kind Kind, again bool) filled {
 
 // fillOnce reads straight into the ring. The caller holds mu.
 func (h *held) fillOnce(fd int, kind Kind) (int, filled) {
-	if h.stopped {
+	if h.stopped || h.frozen {
 		return 0, fillEnd
 	}
 	buf, kept := h.target(kind)
@@ -171,7 +173,7 @@ func (h *held) awaitSpace(kind Kind) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.waiting++
-	for !h.stopped && h.reason == "" {
+	for !h.stopped && !h.frozen && h.reason == "" {
 		h.blockSeq = h.blockSeq/2*2 + 1 + 2
 		h.ring.h.blocked.Store(h.blockSeq)
 		if buf, _ := h.target(kind); len(buf) > 0 {
@@ -185,7 +187,7 @@ func (h *held) awaitSpace(kind Kind) bool {
 		h.ring.h.blocked.Store(h.blockSeq)
 	}
 	h.ring.h.activity.Store(h.s.now().UnixNano())
-	return !h.stopped
+	return !h.stopped && !h.frozen
 }
 
 // pokeOutput wakes the daemon, if it asked for that, when enough output came
@@ -206,7 +208,8 @@ func (h *held) pokeOutput(n int) {
 	}
 }
 
-// pokeWritten wakes the daemon if it waits for this much input to be written.
+// pokeWritten wakes the daemon if it waits for this much input to be written, or
+// for what became of it.
 func (h *held) pokeWritten(written uint64, wanted *uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -215,6 +218,10 @@ func (h *held) pokeWritten(written uint64, wanted *uint64) {
 	}
 	if want := h.ctl.want.Load(); want != 0 && want != *wanted && written >= want {
 		*wanted = want
+		h.poke()
+	}
+	if echo := h.ctl.echo.Load(); h.reportEcho && echo != h.echoed && written > h.told {
+		h.echoed, h.told = echo, written
 		h.poke()
 	}
 }

@@ -61,7 +61,9 @@ func TestLayout(t *testing.T) {
 		"reason":    {unsafe.Offsetof(h.reason), 216},
 		"signal":    {unsafe.Offsetof(h.signal), 248},
 		"want":      {unsafe.Offsetof(control{}.want), 24},
-		"the whole": {unsafe.Sizeof(h), 280},
+		"echoCount": {unsafe.Offsetof(h.echoCount), 280},
+		"echo":      {unsafe.Offsetof(control{}.echo), 32},
+		"the whole": {unsafe.Sizeof(h), 2336},
 	}
 	for name, x := range at {
 		if x[0] != x[1] {

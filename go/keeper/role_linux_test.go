@@ -95,6 +95,6 @@ func launchRole(args ...string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("keeper", k.c.pid)
+	fmt.Println("keeper", k.c.peer.PID)
 	return k.Close()
 }

@@ -25,7 +25,8 @@ func (h *held) serve(l *link) error {
 }
 
 // handle applies one frame. An error breaks the connection: the daemon did what
-// its own checks must have prevented.
+// its own checks must have prevented. An answer that cannot be sent is none: what
+// the daemon sent before it went still counts, and the end follows it.
 func (h *held) handle(l *link, f frame) error {
 	switch f.op {
 	case opInput:
@@ -40,9 +41,11 @@ func (h *held) handle(l *link, f frame) error {
 		if f.id == 0 {
 			return nil
 		}
-		return l.send(opAnswer, flagFailed, f.id, fail(fmt.Errorf("session %q: %w", h.id, err)), nil)
+		_ = l.send(opAnswer, flagFailed, f.id, fail(fmt.Errorf("session %q: %w", h.id, err)), nil)
+		return nil
 	}
-	return l.send(opAnswer, 0, f.id, nil, nil)
+	_ = l.send(opAnswer, 0, f.id, nil, nil)
+	return nil
 }
 
 // takeInput applies an input frame.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"etcha/go/pty"
@@ -42,12 +44,35 @@ type server struct {
 	idle     *time.Timer
 	vacant   chan struct{} // closed when nobody is left that needs the keeper
 	leaving  bool
+
+	version   string        // of the program
+	upgrading atomic.Bool   // somebody asked for an upgrade
+	frozen    bool          // nobody may enter
+	accepting bool          // accept runs
+	alone     chan struct{} // closed when frozen and only the asker is left
+	exec      func(file string, argv, env []string) error
 }
 
 // newServer takes the folder and listens. Nothing is served before serve.
 func newServer(o Options, parent *pty.Parent) (*server, error) {
+	s, err := prepare(o, parent)
+	if err != nil {
+		return nil, err
+	}
+	if s.lock, err = lockFolder(s.dir); err != nil {
+		return nil, err
+	}
+	s.findGroups(o)
+	if s.ln, err = listen(s.dir); err != nil {
+		return nil, errors.Join(err, s.lock.Close())
+	}
+	return s, nil
+}
+
+// prepare checks the options.
+func prepare(o Options, parent *pty.Parent) (*server, error) {
 	s := &server{
-		log: o.Log, dir: o.StateDir, linger: o.Linger, now: o.Now, parent: parent,
+		log: o.Log, dir: o.StateDir, linger: o.Linger, now: o.Now, parent: parent, version: o.Version, exec: syscall.Exec,
 		held: map[string]*held{}, links: map[*link]struct{}{}, vacant: make(chan struct{}), quiet: make(chan struct{}),
 	}
 	if s.log == nil {
@@ -62,29 +87,31 @@ func newServer(o Options, parent *pty.Parent) (*server, error) {
 	if !filepath.IsAbs(s.dir) {
 		return nil, fmt.Errorf("%w: state folder %q is not absolute", ErrInvalid, s.dir)
 	}
-	var err error
-	if s.lock, err = lockFolder(s.dir); err != nil {
-		return nil, err
-	}
-	switch o.Cgroup {
-	case "off":
-	case "", "auto":
-		s.groups = newGroups(s.log)
-	default:
-		return nil, errors.Join(fmt.Errorf("%w: cgroup %q", ErrInvalid, o.Cgroup), s.lock.Close())
-	}
-	if s.ln, err = listen(s.dir); err != nil {
-		return nil, errors.Join(err, s.lock.Close())
+	if o.Cgroup != "" && o.Cgroup != "auto" && o.Cgroup != "off" {
+		return nil, fmt.Errorf("%w: cgroup %q", ErrInvalid, o.Cgroup)
 	}
 	return s, nil
+}
+
+// findGroups finds where sessions get their cgroups: below the keeper's own,
+// once it has left the daemon's.
+func (s *server) findGroups(o Options) {
+	if o.Cgroup == "off" {
+		return
+	}
+	if o.leave {
+		leaveDaemon(s.log, here())
+	}
+	s.groups = newGroups(s.log)
 }
 
 // serve works until a shutdown, the context's end, or until nobody needs it.
 func (s *server) serve(ctx context.Context) {
 	s.mu.Lock()
 	s.checkVacant()
-	s.mu.Unlock()
+	s.accepting = true
 	s.wg.Go(s.accept)
+	s.mu.Unlock()
 	select {
 	case <-s.vacant:
 	case <-ctx.Done():
@@ -127,11 +154,12 @@ func (s *server) all() []*held {
 	return all
 }
 
-// accept serves connections until the listener is closed.
+// accept serves connections until the listener is closed, or the keeper freezes.
 func (s *server) accept() {
+	defer s.accepted()
 	for {
 		conn, err := s.ln.AcceptUnix()
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		if err != nil { // out of descriptors: those that exist go on
@@ -145,6 +173,17 @@ func (s *server) accept() {
 		}
 		s.wg.Go(func() { s.welcome(conn) })
 	}
+}
+
+// accepted says that accept has ended; a freeze that was undone before begins it
+// anew.
+func (s *server) accepted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accepting = !s.frozen && !s.leaving; s.accepting {
+		s.wg.Go(s.accept)
+	}
+	s.checkAlone()
 }
 
 // welcome checks who connects and serves the connection.
@@ -180,7 +219,7 @@ func (s *server) welcome(conn *net.UnixConn) {
 func (s *server) enter(l *link) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.leaving {
+	if s.leaving || s.frozen {
 		return false
 	}
 	s.links[l] = struct{}{}
@@ -196,6 +235,7 @@ func (s *server) exit(l *link) {
 	defer s.mu.Unlock()
 	delete(s.links, l)
 	s.checkVacant()
+	s.checkAlone()
 }
 
 // checkVacant starts or stops the time after which an unneeded keeper leaves.
@@ -236,70 +276,6 @@ func (s *server) leaveLocked() {
 		s.leaving = true
 		close(s.vacant)
 	}
-}
-
-// find gives a session that runs or is remembered.
-func (s *server) find(id string) (*held, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.held[id]; h != nil {
-		return h, nil
-	}
-	return nil, fmt.Errorf("session %q: %w", id, ErrNotFound)
-}
-
-// reserve takes an ID for a session that is about to start. Either settle or
-// vacate follows.
-func (s *server) reserve(id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopping || s.leaving {
-		return ErrStopping
-	}
-	if _, taken := s.held[id]; taken {
-		return ErrExists
-	}
-	if len(s.held) >= maxHeld {
-		return fmt.Errorf("%w: there are %d sessions already", ErrInvalid, len(s.held))
-	}
-	s.held[id] = nil
-	s.starting++
-	return nil
-}
-
-// settle puts a session in its reserved place.
-func (s *server) settle(h *held) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.held[h.id] = h
-	s.startedOne()
-}
-
-// vacate gives an ID back whose session did not start.
-func (s *server) vacate(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.held, id)
-	s.startedOne()
-	s.checkVacant()
-}
-
-// startedOne counts a start as done. The caller holds mu.
-func (s *server) startedOne() {
-	s.starting--
-	if s.starting == 0 && s.stopping {
-		close(s.quiet)
-	}
-}
-
-// remove gives up a session that is forgotten.
-func (s *server) remove(h *held) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held[h.id] == h { // not a later one
-		delete(s.held, h.id)
-	}
-	s.checkVacant()
 }
 
 // page lists sessions above an ID, as many as an answer holds.

@@ -32,6 +32,9 @@ type Session struct {
 	accepted atomic.Uint64
 	eof      bool
 	poked    atomic.Uint64 // ringHeader.blocked of the last opSpace
+
+	echoMu sync.Mutex // guards what follows
+	echoAt uint64     // what became of input before it was taken
 }
 
 // ID is the session's name.
@@ -68,7 +71,7 @@ func (s *Session) stateLocked() State {
 
 // Changed receives when something moved: output beyond what Read last found
 // nothing after, input room after an input found less than half of it or
-// [ErrFull], exit, end, or the loss of the keeper. One consumer.
+// [ErrFull], input that [Session.Echo] has not told of, exit, end, or the loss of the keeper. One consumer.
 func (s *Session) Changed() <-chan struct{} { return s.changed }
 
 // Ended is closed when everything of the session is gone: State.Ended. It is

@@ -45,6 +45,10 @@ var (
 	ErrForeign = errors.New("the other side belongs to another user")
 	// ErrBusy means that another keeper serves the state folder.
 	ErrBusy = errors.New("another keeper serves this folder")
+	// ErrProgram means that a program cannot take a keeper's place.
+	ErrProgram = errors.New("the program cannot take the keeper's place")
+	// ErrUnsettled means that a keeper cannot be upgraded at the moment.
+	ErrUnsettled = errors.New("the keeper cannot be upgraded now")
 	// ErrNone means that no keeper serves the state folder.
 	ErrNone = errors.New("no keeper serves this folder")
 )
@@ -60,6 +64,13 @@ type StartRequest struct {
 	Window uint64
 	// Scrollback is the acknowledged output bytes kept, at most [wire.MaxWindow].
 	Scrollback uint64
+	// Flight is what [Session.SetFlight] begins with, bytes, so that not more is
+	// read from the program before the first call; 0: Window.
+	Flight uint64
+	// ReportEcho makes the keeper look at the terminal's ECHO flag before and
+	// after each write of input, for [Session.Echo]. It costs two system calls
+	// for each input.
+	ReportEcho bool
 	// Resume is how long the session outlives the daemon's connection, and how
 	// long its end is remembered.
 	Resume time.Duration
@@ -103,6 +114,15 @@ type State struct {
 	Exit *Exit
 	// Ended is set once everything of the session is gone. It follows Exit.
 	Ended bool
+}
+
+// EchoRange says what became of input bytes that were written to the program.
+type EchoRange struct {
+	From, To uint64 // offsets in the session's input, To not included
+	// On is set when the terminal echoed what is typed both before and after the
+	// bytes were written to it, or when there is no terminal. It is not set for
+	// bytes that were dropped because nobody took input.
+	On bool
 }
 
 // Exit is a session's end.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -51,37 +50,11 @@ func FindCgroup() string {
 }
 
 // cgroupDirs lists the places where this process's own group of version 2 is
-// mounted, from mountinfo and cgroup of /proc/self (proc(5), cgroups(7)).
-func cgroupDirs(mounts, own []byte) []string {
-	inside, ok := ownCgroup(own)
-	if !ok {
-		return nil
-	}
-	var dirs []string
-	for line := range strings.Lines(string(mounts)) {
-		front, back, ok := strings.Cut(line, " - ")
-		f, kind := strings.Fields(front), strings.Fields(back)
-		if !ok || len(f) < 5 || len(kind) < 1 || kind[0] != "cgroup2" {
-			continue
-		}
-		root, point := unescape(f[3]), unescape(f[4])
-		if rest, ok := below(inside, root); ok {
-			dirs = append(dirs, path.Join(point, rest))
-		}
-	}
-	return dirs
-}
+// mounted.
+func cgroupDirs(mounts, own []byte) []string { return unified().dirs(mounts, own) }
 
-// ownCgroup finds the line of version 2, "0::/path". A path that leads out of
-// the cgroup namespace cannot be reached.
-func ownCgroup(own []byte) (string, bool) {
-	for line := range strings.Lines(string(own)) {
-		if p, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return p, path.IsAbs(p) && p != "/.." && !strings.HasPrefix(p, "/../")
-		}
-	}
-	return "", false
-}
+// ownCgroup finds the line of version 2, "0::/path".
+func ownCgroup(own []byte) (string, bool) { return unified().inside(own) }
 
 // below strips root, a mount's own root, from the front of p.
 func below(p, root string) (string, bool) {

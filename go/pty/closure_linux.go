@@ -27,7 +27,9 @@ type closure struct {
 }
 
 func newClosure(p *Process) *closure {
-	return &closure{p: p, seen: map[procKey]bool{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &closure{p: p, seen: map[procKey]bool{}, reaped: p.gone}
 }
 
 // live lists the members that have not ended. It looks twice before it finds

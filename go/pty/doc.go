@@ -31,12 +31,24 @@
 // descends from it escapes, and nothing that does not is touched. What was
 // handed to another manager (at, systemd-run, docker) is not part of a session.
 //
+// # Handing over
+//
+// A program may execute another in its own process, which goes on as the parent:
+// [Parent.Freeze] stops starts and reaping, [Frozen.Export] describes a Process,
+// and in the new program [Parent.Restore] takes it over, by its number and start
+// time, after checking that it is its child and that the descriptors are a
+// terminal's master or pipes. What cannot be taken over is ended by
+// [Parent.Abolish]. [LeaveCgroup] moves this process out of the group that it was
+// started in, into one of its own beside it.
+//
 // # Invariants
 //
 //   - The leader is reaped after its session is torn down, not when it ends:
 //     until then its number, which names its session and process group too,
 //     cannot come to mean another process. Signals to what a scan found go
 //     through a pidfd, after it was recognised once more.
+//   - While frozen nobody reaps: an exit status is found by this program or by the
+//     next one.
 //   - Between fork and registration nobody reaps ([Parent]), so that an exit
 //     status is never taken by [Parent.ReapOrphans].
 //   - What the program reads and writes is blocking; what this process holds is
@@ -52,7 +64,7 @@
 //
 // # Goroutines
 //
-// One per Process, which waits for the leader; it ends when the leader has ended
+// One per Process, also a restored one, which waits for the leader; it ends when the leader has ended
 // and End, Release or Close was called. [Parent.ReapOrphans] runs in its
 // caller's and ends with its context.
 package pty

@@ -73,6 +73,9 @@ func (p *Process) CloseInput() error {
 	if p.terminal {
 		return ErrTerminal
 	}
+	if p.io.in == nil { // was closed before the process was taken over
+		return nil
+	}
 	err := p.io.in.Close()
 	if errors.Is(err, os.ErrClosed) {
 		return nil
@@ -114,6 +117,14 @@ func (p *Process) Exit() Exit { return p.exit }
 // Contained reports whether the session has a cgroup of its own, so that none
 // of its processes can be missed.
 func (p *Process) Contained() bool { return p.group != nil }
+
+// Cgroup is the directory of the session's cgroup; "" without one.
+func (p *Process) Cgroup() string {
+	if p.group == nil {
+		return ""
+	}
+	return p.group.dir
+}
 
 // signals are those that may be sent by name.
 var signals = []unix.Signal{

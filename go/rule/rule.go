@@ -1,13 +1,19 @@
-// Package rule is the language of policy: an expression over who asks, for
-// what, where and when, that is true or false. It alone knows the expr library.
 package rule
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/vm"
+)
+
+// Bounds of a rule. One that is larger is a program, and belongs elsewhere.
+const (
+	maxText  = 8 << 10 // bytes
+	maxNodes = 1000
+	maxList  = 4 << 10 // entries of the lists that an evaluation makes
 )
 
 // Env is what a rule may ask about. The expr tags are its words.
@@ -16,17 +22,17 @@ type Env struct {
 	Key     Key               `expr:"key"`     // of who asks
 	Sub     string            `expr:"sub"`     // who asks, by the own word
 	Addr    string            `expr:"addr"`    // address of who asks
-	Source  string            `expr:"source"`  //
-	Process string            `expr:"process"` //
+	Source  string            `expr:"source"`  // name of the source
+	Process string            `expr:"process"` // one of the source's processes; empty: its own shell
 	Command string            `expr:"command"` // the client's command line, or its arguments joined by blanks; empty: the source's own
-	Args    []string          `expr:"args"`    // the program and its arguments, the client's or the source's own
-	PTY     bool              `expr:"pty"`
-	Detach  bool              `expr:"detach"`
-	Env     map[string]string `expr:"env"`    // the client's variables that passed the filter
-	Labels  map[string]string `expr:"labels"` // of the node
-	Own     bool              `expr:"own"`    // who asks opened the session
-	Opener  Key               `expr:"opener"` // key that opened the session; who asks, for open
-	Now     time.Time         `expr:"now"`    // the node's local time
+	Args    []string          `expr:"args"`    // the program and its arguments, the client's or the source's own; empty: the user's login shell
+	PTY     bool              `expr:"pty"`     // on a terminal
+	Detach  bool              `expr:"detach"`  // opened to be left
+	Env     map[string]string `expr:"env"`     // the client's variables that passed the filter
+	Labels  map[string]string `expr:"labels"`  // of the node
+	Own     bool              `expr:"own"`     // who asks opened the session
+	Opener  Key               `expr:"opener"`  // key that opened the session; who asks, for open
+	Now     time.Time         `expr:"now"`     // the node's local time
 }
 
 // Key is a public key.
@@ -41,24 +47,50 @@ type Rule struct {
 	program *vm.Program
 }
 
-// Compile checks an expression.
+// Compile checks an expression. The error says in plain words what is wrong and
+// where, as line:column from 1.
 func Compile(text string) (*Rule, error) {
-	p, err := expr.Compile(text, expr.Env(Env{}), expr.AsBool())
+	if len(text) > maxText {
+		return nil, fmt.Errorf("the rule has %d bytes; the limit is %d", len(text), maxText)
+	}
+	if err := check(text); err != nil {
+		return nil, err
+	}
+	p, err := expr.Compile(text, options()...)
 	if err != nil {
-		return nil, fmt.Errorf("rule: %w", err)
+		return nil, explain(err)
 	}
 	return &Rule{text: text, program: p}, nil
+}
+
+func options() []expr.Option {
+	o := []expr.Option{expr.Env(words{}), expr.AsBool(), expr.WarnOnAny(), expr.MaxNodes(maxNodes), expr.DisableAllBuiltins()}
+	for _, name := range builtins() {
+		o = append(o, expr.EnableBuiltin(name))
+	}
+	return o
 }
 
 // String is the expression.
 func (r *Rule) String() string { return r.text }
 
-// True evaluates the rule.
+// errNoRule means that a nil rule was asked.
+var errNoRule = errors.New("there is no rule")
+
+// True evaluates the rule. An error means no, and says where in the rule, but
+// none of the values of e.
 func (r *Rule) True(e Env) (bool, error) {
-	v, err := expr.Run(r.program, e)
-	if err != nil {
-		return false, fmt.Errorf("rule: %w", err)
+	if r == nil {
+		return false, errNoRule
 	}
-	b, _ := v.(bool)
-	return b, nil
+	machine := vm.VM{MemoryBudget: maxList}
+	v, err := machine.Run(r.program, wordsOf(e))
+	if err != nil {
+		return false, fmt.Errorf("evaluate rule: %w", failure(err))
+	}
+	yes, ok := v.(bool)
+	if !ok {
+		return false, fmt.Errorf("evaluate rule: it gives %T, not true or false", v)
+	}
+	return yes, nil
 }

@@ -23,6 +23,7 @@ const kindSession = "ed25519"
 type candidates struct {
 	sources map[string][]token.PublicKey
 	nobody  []token.PublicKey // of a source that does not exist, or has no shell
+	all     []token.PublicKey // of any source
 	inside  map[string]int    // keys of a kind in the lists of sessions
 	decoys  map[string]token.PublicKey
 }
@@ -54,10 +55,15 @@ func newCandidates(sources []authz.Source) (*candidates, error) {
 	}
 	c.nobody = c.pad(nil, most)
 	c.inside = map[string]int{}
-	for kind := range most {
-		c.inside[kind] = 1
+	for kind, n := range most {
+		c.inside[kind] = n + 1 // an opener's that the source accepts no more
 	}
-	c.inside[kindSession]++ // the session's own and an opener's
+	c.inside[kindSession]++ // the session's own
+	for _, s := range sources {
+		if s.Shell != nil {
+			c.all = union(c.all, s.Keys)
+		}
+	}
 	return c, nil
 }
 
@@ -68,6 +74,9 @@ func (c *candidates) open(source string) []token.PublicKey {
 	}
 	return c.nobody
 }
+
+// any is the list for a request that does not belong to one source.
+func (c *candidates) any() []token.PublicKey { return c.all }
 
 // session is the list for a request inside a session; no keys for one that
 // does not exist.

@@ -32,6 +32,8 @@ func TestEveryListCostsTheSame(t *testing.T) {
 			t.Errorf("source %s: %v, want %v", source, got, want)
 		}
 	}
+	// Inside a session: the source's keys, an opener's that it accepts no more, the session's own.
+	want = map[string]int{"ed25519": 4, "ecp256": 2, "rsa2048": 2}
 	for _, keys := range [][]token.PublicKey{nil, {ed1}, {ec, ed1}, {rsa, ed2}, {ed1, ed2}} {
 		if got := count(c.session(keys...)); !maps.Equal(got, want) {
 			t.Errorf("session of %d keys: %v, want %v", len(keys), got, want)

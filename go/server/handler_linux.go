@@ -38,12 +38,15 @@ type handler struct {
 
 // parts is what a handler is made of and never changes.
 type parts struct {
-	log      *slog.Logger
-	metrics  *metrics.Metrics
-	identity *token.Identity
-	journal  *token.Journal
-	tls      *tlsSource
-	version  string
+	log       *slog.Logger
+	metrics   *metrics.Metrics
+	identity  *token.Identity
+	journal   *token.Journal
+	approvals *token.Journal
+	tls       *tlsSource
+	witness   *witness
+
+	version string
 }
 
 func newHandler(p parts, s *settings) *handler {
@@ -60,6 +63,9 @@ func newHandler(p parts, s *settings) *handler {
 func (h *handler) routes() {
 	h.mux.HandleFunc(wire.PatternShell, on((*request).open))
 	h.mux.HandleFunc(wire.PatternSession, on((*request).inSession))
+	h.mux.HandleFunc(wire.PathSessions, on((*request).sessions))
+	h.mux.HandleFunc(wire.PatternSessions, on((*request).oneSession))
+	h.mux.HandleFunc(wire.PathSources, on((*request).sources))
 	h.mux.HandleFunc(wire.PathNode, on((*request).node))
 	h.mux.HandleFunc(wire.PathMetrics, on((*request).metricsPage))
 	h.mux.HandleFunc("/", on(func(q *request) {
@@ -175,6 +181,7 @@ func (q *request) metricsPage() {
 		q.notFound(metrics.Refusal(wire.CodeNotFound), errMetrics)
 		return
 	}
+	q.h.witness.measure()
 	w := &streamWriter{q: q}
 	defer w.end()
 	accept := q.r.Header.Get("Accept")

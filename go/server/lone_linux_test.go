@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"etcha/go/audit"
+	"etcha/go/authz"
 	"etcha/go/config"
 	"etcha/go/metrics"
 	"etcha/go/token"
@@ -45,7 +47,11 @@ func newLone(t testing.TB, changes ...func(*config.Config)) *lone {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { journal.Close(); state.close() })
+	approvals, err := token.OpenJournal(token.JournalOptions{Path: state.file(approvalsName), MaxLife: wire.ApprovalLife, Fresh: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { journal.Close(); approvals.Close(); state.close() })
 	own, err := ownCertificate(state, identity.Signer(), ownNames(":0"), time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -56,12 +62,33 @@ func newLone(t testing.TB, changes ...func(*config.Config)) *lone {
 	}
 	source := new(tlsSource)
 	source.set(tlsFiles{}, own)
+	log, count := slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug})), metrics.New("test")
 	l.handler = newHandler(parts{
-		log:     slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		metrics: metrics.New("test"), identity: identity, journal: journal, tls: source, version: "test",
+		log: log, metrics: count, identity: identity, journal: journal, approvals: approvals, tls: source, version: "test",
+		witness: newWitness(t, state, log, count),
 	}, s)
 	l.handler.metrics.Sources(s.sources)
 	return l
+}
+
+// newWitness writes down what happens, with nobody who looks.
+func newWitness(t testing.TB, state *stateDir, log *slog.Logger, count *metrics.Metrics) *witness {
+	t.Helper()
+	w := &witness{
+		log: log, metrics: count, feeds: newFeeds(func(authz.Identity, authz.Record) bool { return false }),
+		records: func(string) (authz.Record, bool) { return authz.Record{}, false },
+	}
+	var err error
+	if w.audit, err = audit.Open(audit.Options{Dir: state.file(auditName)}); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	t.Cleanup(func() {
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
 }
 
 // serve answers on a port of its own, as the configuration says.

@@ -76,6 +76,8 @@ func (n *node) loop(ctx context.Context, hangup <-chan os.Signal) error {
 		case <-t.certificate.C:
 			n.renew(ctx)
 			t.certificate.Reset(certCheck)
+		case <-t.prune.C:
+			n.prune()
 		case <-t.watchdog.C:
 			n.systemd.alive()
 		case <-n.keeperDied():
@@ -89,13 +91,14 @@ func (n *node) loop(ctx context.Context, hangup <-chan os.Signal) error {
 // timers wake the loop. One that is not needed never fires.
 type timers struct {
 	reload, watchdog       *time.Ticker
+	prune                  *time.Ticker
 	certificate, reconnect *time.Timer
 	every                  time.Duration // of reload
 }
 
 func newTimers(reload, watchdog time.Duration) *timers {
 	t := &timers{
-		reload: ticker(reload), watchdog: ticker(watchdog),
+		reload: ticker(reload), watchdog: ticker(watchdog), prune: ticker(pruneEvery),
 		certificate: time.NewTimer(certFirst), reconnect: time.NewTimer(certFirst), every: reload,
 	}
 	t.reconnect.Stop()
@@ -126,6 +129,7 @@ func (t *timers) stop() {
 	t.reload.Stop()
 	t.certificate.Stop()
 	t.watchdog.Stop()
+	t.prune.Stop()
 	t.reconnect.Stop()
 }
 

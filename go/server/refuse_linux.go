@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"etcha/go/authz"
 	"etcha/go/errs"
 	"etcha/go/metrics"
 	"etcha/go/session"
@@ -63,12 +64,16 @@ func (q *request) fail(err error) {
 	p := wire.Problem{Code: code, Hint: errs.HintOf(err)}
 	var public *errs.Error
 	if errors.As(err, &public) && public.Code != "" {
-		p.Detail = public.Text
+		p.Detail, p.Exit = public.Text, public.Exit
 	} else {
 		p.Detail, p.Hint = fmt.Sprintf("the node's log says more at request %d", q.num), ""
 	}
 	if code == wire.CodeExpired || code == wire.CodeClockSkew {
 		p.Now = q.h.journal.Now().Unix()
+	}
+	var approval *authz.ApprovalError
+	if errors.As(err, &approval) {
+		p.Approval = &approval.Needed
 	}
 	var offset *session.OffsetError
 	if errors.As(err, &offset) {
@@ -80,6 +85,9 @@ func (q *request) fail(err error) {
 func (q *request) refused(reason metrics.Refusal, cause error) {
 	q.reason, q.cause = reason, cause
 	q.h.metrics.Refused(q.source, reason)
+	if q.verified {
+		q.h.witness.refused(q, wire.Code(reason))
+	}
 }
 
 // problem writes a problem by its code; wait is how long a node that is not

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"etcha/go/audit"
 	"etcha/go/config"
 )
 
@@ -72,6 +73,8 @@ func (n *node) apply(s *settings) {
 	if sh := n.handler.shells.Load(); sh != nil {
 		sh.sessions.Recheck(s.policy)
 	}
+	n.witness.add(testimony{entry: audit.Entry{Event: audit.Reloaded}})
+	n.witness.feeds.again()
 }
 
 func (n *node) setLevel(level string) {

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"etcha/go/authz"
 	"etcha/go/metrics"
 	"etcha/go/wire"
 )
@@ -32,7 +33,8 @@ type request struct {
 	source, session string // of the route
 	body            []byte
 
-	verified bool   // by a token within its life: the sender holds a key
+	verified bool // by a token within its life: the sender holds a key
+	by       authz.Identity
 	subject  string // the ID of the key that signed
 
 	status int

@@ -14,6 +14,7 @@ import (
 	"etcha/go/config"
 	"etcha/go/metrics"
 	"etcha/go/token"
+	"etcha/go/wire"
 )
 
 // Options is what a node is made of.
@@ -29,6 +30,8 @@ type Options struct {
 	Version     string
 	// KeeperArgv starts a keeper where there is none.
 	KeeperArgv []string
+	// Event fires an event; the sessions fire "shell" when one has started. nil: not.
+	Event func(name string, info wire.SessionInfo)
 	// Ready is called once, when the node listens; may be nil.
 	Ready func(NodeInfo)
 	// Now is the clock of tokens, certificates and sessions; nil: time.Now.
@@ -76,13 +79,16 @@ type node struct {
 	state    *stateDir
 	identity *token.Identity
 	journal  *token.Journal
-	tls      tlsSource
-	handler  *handler
-	listener net.Listener
-	http     *http.Server
-	served   chan error // what serving ended with
-	control  *control
-	info     NodeInfo
+	// approvals is the counter-signatures that were used.
+	approvals *token.Journal
+	tls       tlsSource
+	handler   *handler
+	listener  net.Listener
+	http      *http.Server
+	served    chan error // what serving ended with
+	control   *control
+	witness   *witness
+	info      NodeInfo
 
 	stop       stopRequest
 	complaint  string // the last one about a configuration, not to repeat it
@@ -100,7 +106,7 @@ func start(ctx context.Context, o Options) (*node, error) {
 		metrics: metrics.New(o.Version), served: make(chan error, 1), stop: newStopRequest(),
 	}
 	steps := []func(context.Context) error{
-		n.readSettings, n.openState, n.openIdentity, n.openListener, n.openControl, n.openHandler, n.openShells,
+		n.readSettings, n.openState, n.openIdentity, n.openListener, n.openWitness, n.openControl, n.openHandler, n.openShells,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {

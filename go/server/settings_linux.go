@@ -15,6 +15,7 @@ import (
 	"etcha/go/errs"
 	"etcha/go/metrics"
 	"etcha/go/pty"
+	"etcha/go/rule"
 	"etcha/go/session"
 	"etcha/go/token"
 	"etcha/go/wire"
@@ -89,6 +90,9 @@ func (s *settings) readSources(c *config.Config) ([]authz.Source, error) {
 				return nil, fmt.Errorf("source %q: %w", name, err)
 			}
 			s.sources = append(s.sources, metrics.Source{Name: name, BreakGlass: src.BreakGlass})
+			if n := out.Shell.Require; n > 0 && len(out.Keys) <= n {
+				s.warn("source %q asks for %d counter-signatures by others than the opener, and only %d keys may use it: nobody can open it", name, n, len(out.Keys))
+			}
 			if len(out.Keys) == 0 {
 				s.warn("source %q has a shell but no key may open it: set run.verifyKeys or its verifyKeys", name)
 			}
@@ -132,6 +136,11 @@ func (s *settings) readShell(c *config.Config, name string, src config.Source) (
 		Window: uint64(sh.Window), Scrollback: uint64(sh.Scrollback),
 		ResumeFor: sh.ResumeFor, IdleTimeout: sh.IdleTimeout, MaxAge: c.Run.TimeoutShell,
 		Discard: sh.Detached == "discard", Keep: sh.Keep, MaxSessions: sh.MaxSessions,
+		Require: sh.Require, DetachFor: sh.DetachFor, Obscure: wire.Obscure(sh.Obscure),
+		MustRecord: sh.RecordRequired,
+	}
+	if sh.Record != "off" {
+		out.Record = sh.Record
 	}
 	if sh.Umask != nil {
 		out.Umask = uint32(*sh.Umask)
@@ -140,6 +149,12 @@ func (s *settings) readShell(c *config.Config, name string, src config.Source) (
 		out.Window = min(max(out.Window, wire.DefaultWindow), wire.MaxWindow)
 	}
 	var err error
+	if out.Rule, err = compile("shell.rule", sh.Rule); err != nil {
+		return nil, err
+	}
+	if out.Share, err = compile("shell.share", sh.Share); err != nil {
+		return nil, err
+	}
 	if out.Exec, err = s.readExec(c, name, ""); err != nil {
 		return nil, err
 	}
@@ -154,6 +169,18 @@ func (s *settings) readShell(c *config.Config, name string, src config.Source) (
 		out.Processes[process] = x
 	}
 	return out, nil
+}
+
+// compile makes a rule; none is nil.
+func compile(setting, text string) (*rule.Rule, error) {
+	if text == "" {
+		return nil, nil
+	}
+	r, err := rule.Compile(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	return r, nil
 }
 
 // readExec merges one exec and checks it against this machine.

@@ -48,16 +48,27 @@ func (q *request) open() {
 		return
 	}
 	q.session = s.ID()
+	if err := q.writeDown(s, grant); err != nil {
+		q.fail(err)
+		return
+	}
 	q.stream(s, session.Start{Tok: q.body})
 }
 
-func (q *request) identity(by token.PublicKey, c wire.Claims) authz.Identity {
-	return authz.Identity{Key: by, Subject: c.Subject, Addr: q.peer}
-}
-
-// context is where and when a policy decides.
-func (q *request) context() authz.Context {
-	return authz.Context{Node: q.h.identity.ID(), Now: q.h.journal.Now(), Once: q.h.journal.Use}
+// writeDown has the audit log say that the session was opened. Nobody knows the
+// session's name yet, so one that must be answered for and is not written down
+// can be ended without anybody having typed.
+func (q *request) writeDown(s *session.Session, g authz.Grant) error {
+	must := g.Shell().MustRecord || q.set.config.Run.Ship.Required
+	err := q.h.witness.opened(q.r.Context(), s.Info(), g, q.set.config.Run.Ship.Required)
+	if err == nil || !must {
+		return nil
+	}
+	err = errs.New(wire.CodeUnready, "the audit log cannot take this session down, and it has to").Because(err)
+	if killed := s.Kill(authz.Identity{}); killed != nil {
+		return errors.Join(err, killed)
+	}
+	return err
 }
 
 // opener is the keys that may open a session of the source, and why one that
@@ -106,7 +117,8 @@ func (q *request) inSession() {
 	var keys []token.PublicKey
 	s, ok := live.sessions.Find(q.source, q.session)
 	if ok {
-		keys = sessionKeys(s)
+		// Others may attach, where policy permits it.
+		keys = union(s.Keys(), q.set.policy.Keys(q.source))
 	}
 	claims, by, ok := q.verify(q.set.candidates.session(keys...), metrics.RefusedNoSession)
 	if !ok {
@@ -120,15 +132,6 @@ func (q *request) inSession() {
 	default:
 		q.fail(errs.New(wire.CodeBadRequest, "operation %q is not one inside a session", shorten(string(claims.Shell.Op))))
 	}
-}
-
-// sessionKeys are the keys that may act in a session.
-func sessionKeys(s *session.Session) []token.PublicKey {
-	keys := []token.PublicKey{s.OpenerKey()}
-	if own, ok := s.SessionKey(); ok && !own.Equal(keys[0]) {
-		return append([]token.PublicKey{own}, keys...)
-	}
-	return keys
 }
 
 func (q *request) operate(s *session.Session, by token.PublicKey, sh wire.Shell) {
@@ -146,7 +149,10 @@ func (q *request) attach(s *session.Session, by token.PublicKey, c wire.Claims) 
 		err = q.once(c)
 	}
 	if err == nil {
-		err = s.Attach(q.r.Context(), by, c)
+		err = q.mayAttach(s, by, c)
+	}
+	if err == nil {
+		err = s.Attach(q.r.Context(), q.identity(by, c), c)
 	}
 	if err != nil {
 		q.denied(metrics.RefusedNoSession, err)
@@ -155,11 +161,24 @@ func (q *request) attach(s *session.Session, by token.PublicKey, c wire.Claims) 
 	q.stream(s, session.Start{From: c.Shell.Offset, Tok: q.body, Attach: true})
 }
 
+// mayAttach asks policy, unless it is the session's own client that comes back.
+func (q *request) mayAttach(s *session.Session, by token.PublicKey, c wire.Claims) error {
+	if own, ok := s.SessionKey(); ok && own.Equal(by) {
+		return nil
+	}
+	return q.set.policy.Act(q.identity(by, c), wire.OpAttach, s.Record(), q.context())
+}
+
 // stream answers with a session's events until it ends or the client goes.
 func (q *request) stream(s *session.Session, st session.Start) {
+	q.events(func(w *sse.Writer) error { return s.Stream(q.r.Context(), w, st) })
+}
+
+// events answers with an event stream.
+func (q *request) events(write func(*sse.Writer) error) {
 	w := &streamWriter{q: q, contentType: wire.TypeEventStream}
 	defer w.end()
-	err := s.Stream(q.r.Context(), sse.NewWriter(w, q.rc.Flush), st)
+	err := write(sse.NewWriter(w, q.rc.Flush))
 	if err != nil && q.status == 0 {
 		q.fail(err)
 		return

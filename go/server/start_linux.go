@@ -8,13 +8,21 @@ import (
 	"net/netip"
 	"os"
 
+	"etcha/go/audit"
 	"etcha/go/keeper"
 	"etcha/go/session"
 	"etcha/go/token"
+	"etcha/go/wire"
 )
 
 // Names of what other packages keep in the state folder.
-const journalName = "journal"
+const (
+	journalName   = "journal"
+	approvalsName = "approvals"
+)
+
+// maxApprovals is how many counter-signatures are remembered at once.
+const maxApprovals = 4096
 
 // readSettings checks the whole configuration before anything is made.
 func (n *node) readSettings(context.Context) (err error) {
@@ -47,6 +55,21 @@ func (n *node) openIdentity(context.Context) (err error) {
 	}
 	if why := n.journal.Lost(); why != nil {
 		n.log.Warn("replay journal was lost; no request is accepted for a while", "err", why, "duration", n.journal.Wait())
+	}
+	return n.openApprovals()
+}
+
+// openApprovals opens the journal of counter-signatures, which live longer than
+// requests.
+func (n *node) openApprovals() (err error) {
+	n.approvals, err = token.OpenJournal(token.JournalOptions{
+		Path: n.state.file(approvalsName), Now: n.o.Now, MaxEntries: maxApprovals, MaxLife: wire.ApprovalLife, Fresh: n.identity.Fresh(),
+	})
+	if err != nil {
+		return err
+	}
+	if why := n.approvals.Lost(); why != nil {
+		n.log.Warn("journal of counter-signatures was lost; none counts for a while", "err", why, "duration", n.approvals.Wait())
 	}
 	return nil
 }
@@ -85,7 +108,7 @@ func (n *node) openControl(context.Context) (err error) {
 
 func (n *node) openHandler(context.Context) error {
 	h := newHandler(parts{
-		log: n.log, metrics: n.metrics, identity: n.identity, journal: n.journal, tls: &n.tls, version: n.o.Version,
+		log: n.log, metrics: n.metrics, identity: n.identity, journal: n.journal, tls: &n.tls, approvals: n.approvals, witness: n.witness, version: n.o.Version,
 	}, n.settings)
 	if n.o.writeTime > 0 {
 		h.writeTime = n.o.writeTime
@@ -102,7 +125,9 @@ func (n *node) openHandler(context.Context) error {
 
 // openShells finds or starts the keeper, and finds the sessions that it holds.
 func (n *node) openShells(ctx context.Context) error {
-	k, err := keeper.Connect(ctx, keeper.ConnectOptions{StateDir: n.state.path, Argv: n.o.KeeperArgv, Log: n.log})
+	k, err := keeper.Connect(ctx, keeper.ConnectOptions{
+		StateDir: n.state.path, Argv: n.o.KeeperArgv, Version: n.o.Version, Log: n.log,
+	})
 	if err != nil {
 		return fmt.Errorf("connect to the keeper: %w", err)
 	}
@@ -110,12 +135,16 @@ func (n *node) openShells(ctx context.Context) error {
 	r := session.New(session.Options{
 		Keeper: k, NodeID: n.identity.ID(), Prove: n.identity.Prove, Metrics: n.metrics, Log: n.log,
 		MaxSessions: run.MaxSessions, MaxPerKey: run.MaxSessionsPerKey, Now: n.o.Now,
+		Recordings: n.recordOptions(), Observe: n.witness.happened, Event: n.o.Event,
 	})
 	if err := r.Restore(ctx, n.settings.policy); err != nil {
 		return errors.Join(fmt.Errorf("find the sessions again: %w", err), k.Close())
 	}
 	n.handler.shells.Store(&shells{keeper: k, sessions: r})
 	n.metrics.KeeperUp(true)
+	// After the sessions were found: what they record is theirs.
+	n.finishLost(func(id string) bool { _, ok := r.FindByID(id); return ok })
+	n.prune()
 	return nil
 }
 
@@ -140,14 +169,20 @@ func (n *node) release(ctx context.Context) {
 			n.note("leave the keeper", s.keeper.Close())
 		}
 	}
+	if n.witness != nil {
+		n.witness.add(testimony{entry: audit.Entry{Event: audit.Stopped}})
+		n.note("close the audit log", n.witness.stop())
+	}
 	if n.control != nil {
 		n.control.close(ctx)
 	}
 	if n.listener != nil {
 		n.listener.Close()
 	}
-	if n.journal != nil {
-		n.note("close the replay journal", n.journal.Close())
+	for what, j := range map[string]*token.Journal{"replay journal": n.journal, "journal of counter-signatures": n.approvals} {
+		if j != nil {
+			n.note("close the "+what, j.Close())
+		}
 	}
 	if n.state != nil {
 		n.state.close()

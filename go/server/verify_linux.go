@@ -70,7 +70,7 @@ func (q *request) verify(keys []token.PublicKey, otherwise metrics.Refusal) (wir
 		return wire.Claims{}, none, false
 	}
 	// From here on the sender is known to hold a key of this source.
-	q.verified = true
+	q.verified, q.by = true, q.identity(by, claims)
 	connOf(q.r.Context()).verified()
 	if len(claims.Subject) > wire.MaxSubject {
 		err = errs.New(wire.CodeBadRequest, "sub has %d bytes, at most %d are accepted", len(claims.Subject), wire.MaxSubject)

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 
 	"etcha/go/authz"
 	"etcha/go/errs"
@@ -10,23 +9,29 @@ import (
 	"etcha/go/wire"
 )
 
-// Attach prepares that whoever owns the key by takes the session over with a new
-// stream, which [Session.Stream] then writes from claims.Shell.Offset on: all
-// output before that is consumed. The stream that was attached ends.
+// Attach prepares that id takes the session over with a new stream, which
+// [Session.Stream] then writes from claims.Shell.Offset on: all output before
+// that is consumed. The stream that was attached ends.
+//
+// The opener's key may, and the session's own; any other one must be permitted
+// to, which the caller has asked and Attach asks again of the newest policy. The
+// session then belongs to that key, for input and acknowledgements, until
+// another takes it, and the policy decides about it again when it changes; the
+// session stays the opener's for limits and lists.
 //
 // A session key in the claims replaces the present one at this moment. Without
-// one, the opener's key takes the right to act from the present one, and the
+// one, the key of id takes the right to act from the present one, and the
 // session's own key keeps it.
 //
 // A size in the claims is applied like a resize, under claims.Shell.Seq, or the
 // next number when that is 0: a client that knows the session's count should
 // give one.
 //
-// Refusals are of the codes not_found (another key), offset (above the head; an
-// [OffsetError]), bad_request, draining and unready. A session that has ended is
-// attached to for its last output and its exit while they are remembered.
-func (s *Session) Attach(ctx context.Context, by token.PublicKey, c wire.Claims) error {
-	if err := s.allow(by); err != nil {
+// Refusals are of the codes not_found (another key), denied, offset (above the
+// head; an [OffsetError]), bad_request, draining and unready. A session that has
+// ended is attached to for its last output and its exit while they are remembered.
+func (s *Session) Attach(ctx context.Context, id authz.Identity, c wire.Claims) error {
+	if err := s.mayAttach(id); err != nil {
 		return err
 	}
 	if c.Shell == nil || c.Shell.Op != wire.OpAttach {
@@ -45,12 +50,12 @@ func (s *Session) Attach(ctx context.Context, by token.PublicKey, c wire.Claims)
 	if s.finale.Load() != nil {
 		return nil
 	}
-	if err := s.rebind(ctx, by, c.Confirm); err != nil {
+	if err := s.rebind(ctx, id, c.Confirm); err != nil {
 		return keeperError(err)
 	}
 	s.acknowledge(max(sh.Ack, sh.Offset))
 	if resize {
-		if err := s.resizeTo(ctx, sh); err != nil {
+		if err := s.resizeTo(ctx, id.Key, c.Confirm, sh); err != nil {
 			return keeperError(err)
 		}
 	}
@@ -65,62 +70,138 @@ func headError(offset, head uint64) error {
 	}
 }
 
-// rebind gives the session to the key that the claims bring, and ends the stream
-// of whoever had it. The keeper remembers the new key before it counts.
-func (s *Session) rebind(ctx context.Context, by token.PublicKey, confirm *wire.Confirmation) error {
+// mayAttach refuses who may not take the session over.
+func (s *Session) mayAttach(id authz.Identity) error {
+	s.mu.Lock()
+	own, rec := s.confirm, s.memo.Grant
+	s.mu.Unlock()
+	switch {
+	case id.Key.IsZero():
+		return errNotFound()
+	case id.Key.Equal(s.opener.Key), !own.IsZero() && id.Key.Equal(own):
+		return nil
+	}
+	return s.r.mayAct(id, wire.OpAttach, rec)
+}
+
+// rebind gives the session to id and the key that the claims bring, and ends the
+// stream of whoever had it. The keeper remembers them before they count.
+func (s *Session) rebind(ctx context.Context, id authz.Identity, confirm *wire.Confirmation) error {
 	s.attaching.Lock()
 	defer s.attaching.Unlock()
-	if err := s.allow(by); err != nil { // it may have lost its right meanwhile
+	if err := s.mayAttach(id); err != nil { // it may have lost its right meanwhile
 		return err
 	}
-	s.mu.Lock()
-	rec, own := s.record, s.confirm
-	s.mu.Unlock()
-	if confirm != nil || by.Equal(s.opener) {
-		rec.Confirm = confirm
-		key, err := rec.confirmKey()
-		if err != nil {
+	same := s.isOwn(id.Key)
+	if !same || confirm != nil {
+		if err := s.bind(ctx, id, confirm, same); err != nil {
 			return err
 		}
-		if !key.Equal(own) {
-			if err := s.saveRecord(ctx, rec); err != nil {
-				return err
-			}
-		}
-		own = key
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.record, s.confirm = rec, own
 	s.stream.displace()
 	return nil
 }
 
-// saveRecord has the keeper remember a record.
-func (s *Session) saveRecord(ctx context.Context, rec record) error {
-	b, err := rec.encode()
+// isOwn reports whether a key is the session's own.
+func (s *Session) isOwn(key token.PublicKey) bool {
+	own, ok := s.SessionKey()
+	return ok && key.Equal(own)
+}
+
+// bind makes id, unless it is the session's own key, and the key of confirm
+// those that act.
+func (s *Session) bind(ctx context.Context, id authz.Identity, confirm *wire.Confirmation, same bool) error {
+	rec := s.remembered()
+	rec.Confirm = confirm
+	switch {
+	case same:
+	case id.Key.Equal(s.opener.Key):
+		rec.Owner = nil
+	default:
+		rec.Owner = &owner{Key: id.Key.String(), Subject: id.Subject, Addr: id.Addr}
+	}
+	k, err := rec.keys()
 	if err != nil {
 		return err
 	}
-	if err := s.held.SetMeta(ctx, b); err != nil && s.finale.Load() == nil {
-		return fmt.Errorf("attach: %w", err)
+	err = s.save(ctx, func(r *memo) { r.Confirm, r.Owner = rec.Confirm, rec.Owner })
+	if err != nil {
+		return err
 	}
+	s.handOver(k, same, id)
 	return nil
 }
 
+// handOver makes keys those that act. From then on nothing that the earlier ones
+// have under way is applied, as the next owner is told the offsets of this moment.
+func (s *Session) handOver(k keys, same bool, id authz.Identity) {
+	s.typing.mu.Lock()
+	defer s.typing.mu.Unlock()
+	s.controls.mu.Lock()
+	defer s.controls.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.confirm = k.confirm
+	if !same {
+		k.owner.Subject, k.owner.Addr = id.Subject, id.Addr
+		s.owner = k.owner
+		s.typing.owner.restart()
+	}
+}
+
 // resizeTo applies the size that an attach brings.
-func (s *Session) resizeTo(ctx context.Context, sh wire.Shell) error {
-	st := s.state()
-	if st.Exit != nil || !s.terminal {
+func (s *Session) resizeTo(ctx context.Context, by token.PublicKey, confirm *wire.Confirmation, sh wire.Shell) error {
+	if s.state().Exit != nil || !s.terminal {
 		return nil
 	}
-	seq := sh.Seq
-	if seq == 0 {
-		seq = st.Seq + 1
+	if confirm != nil {
+		var err error
+		if by, err = token.ConfirmKey(confirm); err != nil {
+			return err
+		}
 	}
-	_, err := s.held.Resize(ctx, seq, sh.Cols, sh.Rows)
+	if sh.Seq == 0 {
+		sh.Seq = s.controls.seq.Load() + 1
+	}
+	err := s.resize(ctx, by, sh)
 	if s.state().Exit != nil {
 		return nil // it ended meanwhile
 	}
 	return err
+}
+
+// keepOwner decides again about an owner who is not the opener. One who may not
+// have the session any more is told so and loses it; the opener may attach.
+func (s *Session) keepOwner(ctx context.Context) {
+	rec := s.remembered()
+	if rec.Owner == nil {
+		return
+	}
+	s.mu.Lock()
+	who := s.owner
+	s.mu.Unlock()
+	err := s.r.mayAct(who, wire.OpAttach, rec.Grant)
+	if err == nil {
+		return
+	}
+	s.attaching.Lock()
+	defer s.attaching.Unlock()
+	s.mu.Lock()
+	if !s.owner.Key.Equal(who.Key) {
+		s.mu.Unlock()
+		return // somebody else has it by now
+	}
+	s.mu.Unlock()
+	s.log.Warn("owner may not have the session any more", "peer", who.Addr, "subject", who.Subject, "err", err)
+	s.handOver(keys{owner: s.opener}, false, s.opener)
+	err = s.save(ctx, func(r *memo) { r.Confirm, r.Owner = nil, nil })
+	if err != nil { // the next daemon decides again as well
+		s.log.Warn("loss of a session is not remembered", "err", err)
+	}
+	s.say(wire.NoticePolicy, "the node's configuration no longer permits that you have this session", nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream.displace()
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"etcha/go/authz"
 	"etcha/go/errs"
 	"etcha/go/token"
 	"etcha/go/wire"
@@ -66,7 +67,7 @@ func TestAttachAboveTheHead(t *testing.T) {
 	v.until("one\n")
 	own, confirm, err := token.NewConfirm()
 	n.must(err)
-	err = s.Attach(testContext(t), n.opener, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 5}, Confirm: &confirm})
+	err = s.Attach(testContext(t), authz.Identity{Key: n.opener}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 5}, Confirm: &confirm})
 	var off *OffsetError
 	if !errors.As(err, &off) || errs.CodeOf(err) != wire.CodeOffset || off.Offset != 4 {
 		t.Errorf("got %v", err)
@@ -96,7 +97,7 @@ func TestAttachRefusals(t *testing.T) {
 		"half a size":       {Shell: &wire.Shell{Op: wire.OpAttach, Cols: 80}},
 		"huge":              {Shell: &wire.Shell{Op: wire.OpAttach, Cols: 80, Rows: 9999}},
 	} {
-		if err := s.Attach(testContext(t), n.opener, c); errs.CodeOf(err) != wire.CodeBadRequest {
+		if err := s.Attach(testContext(t), authz.Identity{Key: n.opener}, c); errs.CodeOf(err) != wire.CodeBadRequest {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -121,7 +122,7 @@ func TestAttachRebinds(t *testing.T) {
 	}
 	attach := func(by token.PublicKey, confirm *wire.Confirmation) {
 		t.Helper()
-		n.must(s.Attach(testContext(t), by, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}, Confirm: confirm}))
+		n.must(s.Attach(testContext(t), authz.Identity{Key: by}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}, Confirm: confirm}))
 	}
 	want := func(when string, first, second wire.Code) {
 		t.Helper()
@@ -183,7 +184,7 @@ func TestAttachAfterTheEnd(t *testing.T) {
 			t.Errorf("from %d: %+v, %q of %q", from, x, v.both.String(), whole)
 		}
 	}
-	err := s.Attach(testContext(t), n.opener, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 9}})
+	err := s.Attach(testContext(t), authz.Identity{Key: n.opener}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 9}})
 	var off *OffsetError
 	if !errors.As(err, &off) || off.Offset != 8 {
 		t.Errorf("above the head: %v", err)
@@ -193,14 +194,15 @@ func TestAttachAfterTheEnd(t *testing.T) {
 // TestAttachAfterTheEndOfAnAbsentClient: the keeper has the output until then.
 func TestAttachAfterTheEndOfAnAbsentClient(t *testing.T) {
 	n := newNode(t)
-	s, v := n.run(`read x; head -c 500000 /dev/zero; exit 4`)
+	s, v := n.run(`echo up; read x; head -c 500000 /dev/zero; exit 4`)
 	v.session()
+	v.until("up\n")
 	n.do(s, wire.Shell{Op: wire.OpInput, Data: []byte("\n")})
 	v.vanish()
 	eventually(t, "the program to end", func() bool { return s.state().Ended })
 	v = n.attach(s, wire.Shell{Offset: v.next}, nil)
 	v.session()
-	if x := v.exit(); x.Code != 4 || v.next != 500_000 {
+	if x := v.exit(); x.Code != 4 || v.next != 500_003 {
 		t.Errorf("exit %+v at %d", x, v.next)
 	}
 }
@@ -210,18 +212,19 @@ func TestAttachAfterTheEndOfAnAbsentClient(t *testing.T) {
 func TestDetachedDiscard(t *testing.T) {
 	n := newNode(t)
 	n.source.Shell.Discard, n.source.Shell.Window = true, 64<<10
-	s, v := n.run(`read x; head -c 1000000 /dev/zero; echo end; read x`)
+	s, v := n.run(`echo up; read x; head -c 1000000 /dev/zero; echo end; read x`)
 	v.session()
+	v.until("up\n")
 	v.vanish()
 	n.do(s, wire.Shell{Op: wire.OpInput, Data: []byte("\n")})
-	eventually(t, "all output", func() bool { return s.state().Head == 1_000_004 })
+	eventually(t, "all output", func() bool { return s.state().Head == 1_000_007 })
 	v = n.attach(s, wire.Shell{}, nil)
 	info := v.session()
-	if info.Dropped == 0 || info.OutputStart != info.Dropped || info.OutputStart < 1_000_004-64<<10-16<<10 {
+	if info.Dropped == 0 || info.OutputStart != info.Dropped || info.OutputStart < 1_000_007-64<<10-16<<10 {
 		t.Errorf("first event %+v", info)
 	}
 	n.do(s, wire.Shell{Op: wire.OpInput, Offset: 1, Data: []byte("\n")})
-	if v.exit(); v.next != 1_000_004 || !strings.HasSuffix(v.text.String(), "\x00end\n") {
+	if v.exit(); v.next != 1_000_007 || !strings.HasSuffix(v.text.String(), "\x00end\n") {
 		t.Errorf("ends at %d", v.next)
 	}
 }

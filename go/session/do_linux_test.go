@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"etcha/go/authz"
 	"etcha/go/errs"
 	"etcha/go/token"
 	"etcha/go/wire"
@@ -266,7 +267,7 @@ func TestOnlyItsKeysAct(t *testing.T) {
 			}
 		}
 		sh := &wire.Shell{Op: wire.OpAttach}
-		if err := s.Attach(testContext(t), key, wire.Claims{Shell: sh, Confirm: &confirm}); errs.CodeOf(err) != wire.CodeNotFound {
+		if err := s.Attach(testContext(t), authz.Identity{Key: key}, wire.Claims{Shell: sh, Confirm: &confirm}); errs.CodeOf(err) != wire.CodeNotFound {
 			t.Errorf("attach by another key: %v", err)
 		}
 	}

@@ -36,7 +36,7 @@ func (r *Registry) Drain(ctx context.Context) error {
 	r.close(false)
 	if !r.keeperDied() {
 		for _, s := range r.all() {
-			s.notify(wire.NoticeRestarting, "the node restarts: this connection ends, the programs go on there for a while")
+			s.say(wire.NoticeRestarting, "the node restarts: this connection ends, the programs go on there for a while", nil)
 		}
 	}
 	return r.depart(ctx)
@@ -48,7 +48,7 @@ func (r *Registry) Drain(ctx context.Context) error {
 func (r *Registry) Stop(ctx context.Context) error {
 	r.close(true)
 	for _, s := range r.all() {
-		s.notify(wire.NoticeStopping, "the node stops and ends the session")
+		s.say(wire.NoticeStopping, "the node stops and ends the session", nil)
 		s.endFor(wire.ReasonStopped)
 	}
 	err := r.wait(ctx)

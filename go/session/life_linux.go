@@ -28,6 +28,10 @@ const (
 
 // live sees a session through.
 func (s *Session) live() {
+	if c := s.recording; c != nil {
+		go c.run() // waited for below
+		defer func() { <-c.done }()
+	}
 	switch s.await() {
 	case ended:
 		s.over(s.held.State().Exit)
@@ -116,7 +120,9 @@ func (s *Session) over(e *keeper.Exit) {
 	st := s.held.State()
 	s.log.Info("session ended", "reason", e.Reason, "exit", e.Code, "signal", e.Signal, "survivors", e.Survivors,
 		"duration", s.r.o.Now().Sub(s.started), "input", st.Accepted, "output", st.Head)
-	poke(s.kick)
+	x := publicExit(e)
+	s.happen(Happening{Kind: Ended, Exit: &x})
+	s.stir()
 }
 
 // exitKeeper is the exit status of a session whose keeper died: 255, as for any
@@ -145,15 +151,28 @@ func (s *Session) orphan() {
 
 // hand leaves the session to another daemon.
 func (s *Session) hand() {
-	s.departed.Store(true)
 	s.r.release(s.place)
-	s.r.remove(s)
 	s.meter.Leave()
-	s.held.Release()
-	poke(s.kick)
+	s.depart()
 }
 
-// settle waits until a client has learnt of the end, or none comes for it.
+// depart ends the streams without an exit, and gives the keeper's handle up when
+// the recording has written what there is.
+func (s *Session) depart() {
+	s.departed.Store(true)
+	s.r.remove(s)
+	s.stir()
+	<-s.recording.ended()
+	s.held.Release()
+	s.stir()
+}
+
+// viewersLast is how long those who view a session at its end have to read the
+// last of it.
+const viewersLast = 5 * time.Second
+
+// settle waits until a client has learnt of the end, or none comes for it, and
+// until the recording is complete.
 func (s *Session) settle() {
 	since := s.r.o.Now()
 	leaving := s.r.ctx.Done()
@@ -168,10 +187,7 @@ func (s *Session) settle() {
 			leaving = nil
 			if s.lost.Load() == nil { // the next daemon finds it
 				stop()
-				s.departed.Store(true)
-				s.r.remove(s)
-				s.held.Release()
-				poke(s.kick)
+				s.depart()
 				return
 			}
 		case <-s.wake:
@@ -180,20 +196,26 @@ func (s *Session) settle() {
 	}
 	s.forget()
 	s.r.remember(s)
-	poke(s.kick)
+	s.stir()
 }
 
 // conclude takes what is to be remembered when the end was delivered, or nobody
 // comes for it; the keeper's handle is not used any more then. Else it tells when
 // to look again.
-func (s *Session) conclude(since time.Time) (wait time.Duration, done bool) {
+func (s *Session) conclude(ended time.Time) (wait time.Duration, done bool) {
 	st := s.state()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stream != nil && !s.delivered {
+	if s.stream != nil && !s.delivered || !s.recording.over() {
 		return 0, false
 	}
+	if len(s.viewers) > 0 { // they may have less of the output than the owner
+		if wait = ended.Add(viewersLast).Sub(s.r.o.Now()); wait > 0 {
+			return wait, false
+		}
+	}
 	if !s.delivered && s.lost.Load() == nil && st.Exit.Reason != wire.ReasonLost && !s.r.isStopping() {
+		since := ended
 		if s.detached.After(since) {
 			since = s.detached
 		}
@@ -246,7 +268,7 @@ func (s *Session) look(now, activity time.Time) (wait time.Duration, reason wire
 	return wait, ""
 }
 
-// warn tells the client of an end that is near, once, and gives the time until
+// warn tells everybody attached of an end that is near, once, and gives the time until
 // the warning or, after it, the end. The caller holds mu.
 func (s *Session) warn(d deadline, left time.Duration, activity time.Time) time.Duration {
 	if lead := min(warnBefore, d.span/2); left > lead {
@@ -264,8 +286,12 @@ func (s *Session) warn(d deadline, left time.Duration, activity time.Time) time.
 	} else {
 		s.toldAge = true
 	}
-	s.notices = append(s.notices, wire.Notice{Code: d.notice, Message: fmt.Sprintf(d.message, round(left))})
-	poke(s.kick)
+	n := wire.Notice{Code: d.notice, Message: fmt.Sprintf(d.message, round(left))}
+	s.notices = append(s.notices, n)
+	for _, v := range s.viewers {
+		v.notices = append(v.notices, n)
+	}
+	s.stir()
 	return left
 }
 

@@ -21,8 +21,9 @@ func (n *node) ended(reason wire.ExitReason) string {
 // TestLostClient: a session outlives its client for resumeFor, and not longer.
 func TestLostClient(t *testing.T) {
 	n := newNode(t)
-	s, v := n.run(`cat`)
+	s, v := n.run(`echo up; cat`)
 	v.session()
+	v.until("up\n") // the first event is written whole
 	v.vanish()
 	n.atRest(1)
 	n.clock.advance(5*time.Minute - time.Second)
@@ -63,8 +64,9 @@ func TestNobodyCame(t *testing.T) {
 func TestNoResume(t *testing.T) {
 	n := newNode(t)
 	n.source.Shell.ResumeFor = 0
-	_, v := n.run(`cat`)
+	_, v := n.run(`echo up; cat`)
 	v.session()
+	v.until("up\n")
 	v.vanish()
 	eventually(t, "the session to end", func() bool { return n.ended(wire.ReasonLost) == "1" })
 }

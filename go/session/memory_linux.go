@@ -129,7 +129,7 @@ func (r *Registry) forgetOldest() {
 	r.past.sessions[0] = nil
 	r.past.sessions = r.past.sessions[1:]
 	r.past.bytes -= s.past.size
-	delete(r.sessions, name{s.source, s.id})
+	delete(r.sessions, s.id)
 }
 
 // forgetLater sets the timer for the oldest, unless one runs. The caller holds mu.

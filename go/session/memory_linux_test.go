@@ -18,7 +18,7 @@ func (r *Registry) endedForTest(id string, output int) *Session {
 	}
 	s.finale.Store(f)
 	r.mu.Lock()
-	r.sessions[name{"debug", id}] = s
+	r.sessions[id] = s
 	r.mu.Unlock()
 	r.remember(s)
 	return s

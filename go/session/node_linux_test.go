@@ -20,6 +20,7 @@ import (
 	"etcha/go/authz"
 	"etcha/go/keeper"
 	"etcha/go/metrics"
+	"etcha/go/record"
 	"etcha/go/sse"
 	"etcha/go/token"
 	"etcha/go/wire"
@@ -36,6 +37,8 @@ type node struct {
 	opener   token.PublicKey
 	source   authz.Source
 	limits   Options // MaxSessions and MaxPerKey only
+	record   *record.Options
+	happened happenings
 
 	k *keeper.Keeper
 	r *Registry
@@ -85,8 +88,10 @@ func (n *node) connect() {
 	o.Keeper, o.NodeID, o.Prove, o.Metrics = k, n.identity.ID(), n.identity.Prove, n.metrics
 	o.Log = slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.Now, o.After = n.clock.Now, n.clock.After
+	o.Recordings, o.Observe = n.record, n.happened.add
 	o.Environ = []string{"PATH=/usr/bin:/bin", "INHERITED=yes", "etcha_config=secret"}
 	n.r = New(o)
+	n.r.Recheck(n.policy())
 }
 
 // restart drains this daemon and begins the next one's life.
@@ -171,7 +176,7 @@ func (n *node) do(s *Session, sh wire.Shell) wire.Answer {
 func (n *node) attach(s *Session, sh wire.Shell, confirm *wire.Confirmation) *viewer {
 	n.tb.Helper()
 	sh.Op = wire.OpAttach
-	n.must(s.Attach(testContext(n.tb), n.opener, wire.Claims{Shell: &sh, Confirm: confirm}))
+	n.must(s.Attach(testContext(n.tb), authz.Identity{Key: n.opener}, wire.Claims{Shell: &sh, Confirm: confirm}))
 	return view(n.tb, s, Start{From: sh.Offset, Tok: []byte(requestToken), Attach: true})
 }
 
@@ -251,12 +256,18 @@ var errGone = errors.New("the client is gone")
 
 func view(tb testing.TB, s *Session, st Start) *viewer {
 	tb.Helper()
+	return viewStream(tb, st, s.Stream)
+}
+
+// viewStream reads what stream writes.
+func viewStream(tb testing.TB, st Start, stream func(context.Context, *sse.Writer, Start) error) *viewer {
+	tb.Helper()
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	v := &viewer{tb: tb, r: sse.NewReader(r), pipe: r, cancel: cancel, done: make(chan struct{}), next: st.From}
 	go func() {
 		defer close(v.done)
-		v.err = s.Stream(ctx, sse.NewWriter(w, nil), st)
+		v.err = stream(ctx, sse.NewWriter(w, nil), st)
 		w.Close()
 	}()
 	tb.Cleanup(v.vanish)

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"syscall"
@@ -43,11 +44,15 @@ func (r *Registry) Open(ctx context.Context, g authz.Grant, c wire.Claims, tok [
 		return nil, fmt.Errorf("open session of source %q: %w", g.Source(), err)
 	}
 	s.place = where
-	s.meter = r.o.Metrics.Open(s.metric(g, false))
+	s.meter = r.o.Metrics.Open(s.metric(false))
 	s.log.Info("session opened", "user", s.user, "process", g.Record().Process, "terminal", g.Terminal().On)
+	s.happen(Happening{Kind: Opened, By: g.Identity()})
 	if !r.add(s) {
 		r.giveUp(ctx, s)
 		return nil, errDraining()
+	}
+	if r.o.Event != nil {
+		r.o.Event(EventShell, s.Info())
 	}
 	// The policy may have changed since it granted.
 	if err := r.permits(g.Record()); err != nil {
@@ -66,14 +71,18 @@ func (r *Registry) giveUp(ctx context.Context, s *Session) {
 		s.log.Warn("session is left to the keeper", "err", err)
 	}
 	s.meter.End(wire.ReasonStopped, 0)
+	if err := s.recording.discard(); err != nil {
+		s.log.Warn("recording was not finished", "err", err)
+	}
+	s.happen(Happening{Kind: Ended, Exit: &wire.Exit{Code: exitKeeper, Reason: wire.ReasonStopped}})
 	s.held.Release()
 }
 
 // start starts the program, without making the session known.
 func (r *Registry) start(ctx context.Context, g authz.Grant, c wire.Claims, tok []byte) (*Session, error) {
-	rec := record{Grant: g.Record(), Confirm: c.Confirm}
-	confirm, err := rec.confirmKey()
-	if err != nil {
+	t := g.Terminal()
+	rec := memo{Grant: g.Record(), Confirm: c.Confirm, Title: title(c), Term: t.Term, Cols: t.Cols, Rows: t.Rows}
+	if _, err := rec.keys(); err != nil {
 		return nil, err
 	}
 	account, err := login(g.Exec())
@@ -86,7 +95,29 @@ func (r *Registry) start(ctx context.Context, g authz.Grant, c wire.Claims, tok 
 	if err != nil {
 		return nil, err
 	}
-	req, err := r.request(id, g, account, rec)
+	recording, err := r.newRecording(id, g, rec)
+	if err != nil {
+		return nil, err
+	}
+	if recording.on() {
+		rec.Recording = &recording.note
+	}
+	held, err := r.execute(ctx, id, g, account, rec)
+	if err != nil {
+		return nil, errors.Join(err, recording.discard())
+	}
+	s, err := newSession(r, held, rec, settings(g))
+	if err != nil {
+		return nil, err // not reached: the keys were looked at
+	}
+	s.breakGlass, s.opening = g.BreakGlass(), proof
+	s.records(recording)
+	return s, nil
+}
+
+// execute has the keeper start the program.
+func (r *Registry) execute(ctx context.Context, id string, g authz.Grant, a pty.Account, rec memo) (*keeper.Session, error) {
+	req, err := r.request(id, g, a, rec)
 	if err != nil {
 		return nil, err
 	}
@@ -94,20 +125,33 @@ func (r *Registry) start(ctx context.Context, g authz.Grant, c wire.Claims, tok 
 	if err != nil {
 		return nil, startError(g, err)
 	}
-	held.SetFlight(wire.InitialFlight) // until a stream measures the path
-	s := newSession(r, held, g, rec, confirm)
-	s.opening = proof
-	return s, nil
+	return held, nil
 }
 
+// maxTitle bounds the opener's own label, bytes.
+const maxTitle = 256
+
+// title is the opener's own label, as far as it can be shown.
+func title(c wire.Claims) string {
+	if c.Shell == nil {
+		return ""
+	}
+	return clean(c.Shell.Title[:min(len(c.Shell.Title), maxTitle)])
+}
+
+// newID never begins with a dash: people write it on command lines.
 func newID() string {
 	var b [idBytes]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	for {
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+		if id := base64.RawURLEncoding.EncodeToString(b[:]); id[0] != '-' {
+			return id
+		}
+	}
 }
 
 // request is what the keeper is asked to start.
-func (r *Registry) request(id string, g authz.Grant, a pty.Account, rec record) (keeper.StartRequest, error) {
+func (r *Registry) request(id string, g authz.Grant, a pty.Account, rec memo) (keeper.StartRequest, error) {
 	meta, err := rec.encode()
 	if err != nil {
 		return keeper.StartRequest{}, err
@@ -122,6 +166,8 @@ func (r *Registry) request(id string, g authz.Grant, a pty.Account, rec record) 
 	}
 	return keeper.StartRequest{
 		ID: id, Spec: spec, Window: shell.Window, Scrollback: shell.Scrollback,
+		// Until a stream measures the path.
+		Flight: wire.InitialFlight, ReportEcho: rec.Recording != nil && rec.Recording.Mode == recordFull,
 		Resume: shell.ResumeFor, Discard: shell.Discard, Keep: shell.Keep, Meta: meta,
 	}, nil
 }
@@ -153,6 +199,12 @@ func public(code wire.Code, err error) error {
 	return errs.New(code, "%s", err)
 }
 
+// Exit statuses of a program that cannot be started, as shells have them.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+)
+
 // startError says why a program did not start. Its name is the client's own or
 // the configuration's, and no argument is in it.
 func startError(g authz.Grant, err error) error {
@@ -162,7 +214,12 @@ func startError(g authz.Grant, err error) error {
 	}
 	switch {
 	case g.Record().Command && se.Item == g.Exec().Argv[0]:
-		return public(wire.CodeBadRequest, se)
+		refused := errs.New(wire.CodeBadRequest, "%s", se)
+		refused.Exit = exitNotExecutable
+		if errors.Is(se, fs.ErrNotExist) {
+			refused.Exit = exitNotFound
+		}
+		return refused
 	case errors.Is(se, syscall.EPERM):
 		return errs.New(wire.CodeInternal, "%s", se).WithHint("the node needs to run as root for this")
 	default:

@@ -11,6 +11,7 @@ import (
 	"etcha/go/errs"
 	"etcha/go/keeper"
 	"etcha/go/metrics"
+	"etcha/go/record"
 	"etcha/go/token"
 	"etcha/go/wire"
 )
@@ -26,11 +27,22 @@ type Options struct {
 	MaxSessions int          // of the node; 0: wire.MaxSessions
 	MaxPerKey   int          // of an opener's key; 0: wire.MaxSessionsPerKey
 	Environ     []string     // for programs that inherit; nil: this process' own
-	Now         func() time.Time
+	// Recordings says where sessions are recorded; nil: none is, and one that has
+	// to be is refused.
+	Recordings *record.Options
+	// Observe is told what happens, of each session in order, and returns soon;
+	// nil: nobody is.
+	Observe func(Happening)
+	// Event fires the event of this name when a session has started; nil: none.
+	Event func(name string, info wire.SessionInfo)
+	Now   func() time.Time
 	// After calls f in its own goroutine when d has passed, unless stopped
 	// before; nil: time.AfterFunc. f returns at once.
 	After func(d time.Duration, f func()) (stop func())
 }
+
+// EventShell is the event of a session that has started.
+const EventShell = "shell"
 
 // Registry is the sessions of a node. Its methods may be called at the same time.
 type Registry struct {
@@ -43,18 +55,15 @@ type Registry struct {
 	streams sync.WaitGroup
 
 	mu       sync.Mutex
-	sessions map[name]*Session // live, over and remembered
-	open     int               // sessions that count: starting, live
-	perKey   map[string]int    // by the opener's key
-	perName  map[string]int    // by source
-	policy   *authz.Policy     // nil: never told
-	closing  bool              // no session starts, no stream begins
-	stopping bool              // sessions end
+	sessions map[string]*Session // by ID: live, over and remembered
+	open     int                 // sessions that count: starting, live
+	perKey   map[string]int      // by the opener's key
+	perName  map[string]int      // by source
+	policy   *authz.Policy       // nil: never told
+	closing  bool                // no session starts, no stream begins
+	stopping bool                // sessions end
 	past     memory
 }
-
-// name finds a session: an ID alone does not.
-type name struct{ source, id string }
 
 // New makes a registry without sessions. [Registry.Drain] or [Registry.Stop]
 // ends what it starts.
@@ -81,7 +90,7 @@ func New(o Options) *Registry {
 		}
 	}
 	r := &Registry{
-		o: o, sessions: map[name]*Session{},
+		o: o, sessions: map[string]*Session{},
 		perKey: map[string]int{}, perName: map[string]int{},
 	}
 	r.buffers.New = func() any { return new([burst]byte) }
@@ -94,7 +103,18 @@ func New(o Options) *Registry {
 func (r *Registry) Find(source, id string) (*Session, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s, ok := r.sessions[name{source, id}]
+	s, ok := r.sessions[id]
+	if !ok || s.source != source {
+		return nil, false
+	}
+	return s, true
+}
+
+// FindByID is Find where the source is not known.
+func (r *Registry) FindByID(session string) (*Session, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok := r.sessions[session]
 	return s, ok
 }
 
@@ -168,7 +188,7 @@ func (r *Registry) add(s *Session) bool {
 	if r.closing {
 		return false
 	}
-	r.sessions[name{s.source, s.id}] = s
+	r.sessions[s.id] = s
 	r.lives.Go(s.live)
 	return true
 }
@@ -177,7 +197,7 @@ func (r *Registry) add(s *Session) bool {
 func (r *Registry) remove(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.sessions, name{s.source, s.id})
+	delete(r.sessions, s.id)
 }
 
 // permits asks the newest policy that the registry was told.

@@ -42,14 +42,12 @@ func (r *Registry) restore(ctx context.Context, policy *authz.Policy, info keepe
 	if err != nil {
 		return err
 	}
-	rec, err := decodeRecord(held.Info().Meta)
+	rec, err := decodeMemo(held.Info().Meta)
 	if err == nil {
-		var grant authz.Grant
-		if grant, err = policy.Restore(rec.Grant, r.o.Now()); err == nil {
-			return r.resume(ctx, held, grant, rec)
-		}
+		grant, denied := policy.Restore(rec.Grant, r.o.Now())
+		return r.resume(ctx, held, rec, grant, denied)
 	}
-	r.o.Log.Warn("session is no longer permitted", "source", rec.Grant.Source, "session", info.ID, "err", err)
+	r.o.Log.Warn("session cannot be taken over and is ended", "source", rec.Grant.Source, "session", info.ID, "err", err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closing {
@@ -59,7 +57,7 @@ func (r *Registry) restore(ctx context.Context, policy *authz.Policy, info keepe
 }
 
 // abolish ends a session that nobody may reach any more.
-func (r *Registry) abolish(held *keeper.Session, rec record) {
+func (r *Registry) abolish(held *keeper.Session, rec memo) {
 	defer held.Release()
 	meter := r.o.Metrics.Open(metrics.Session{
 		Source: rec.Grant.Source, Addr: rec.Grant.Addr, Started: held.Info().Started, Restored: true,
@@ -76,46 +74,57 @@ func (r *Registry) abolish(held *keeper.Session, rec record) {
 	}
 }
 
-// resume takes a session in again, with nobody attached.
-func (r *Registry) resume(ctx context.Context, held *keeper.Session, grant authz.Grant, rec record) error {
-	confirm, err := rec.confirmKey()
+// resume takes a session in again, with nobody attached. One that is denied ends
+// at once; its client learns why when it comes.
+func (r *Registry) resume(ctx context.Context, held *keeper.Session, rec memo, grant authz.Grant, denied error) error {
+	s, err := newSession(r, held, rec, settings(grant))
 	if err != nil {
 		return err
 	}
-	s := newSession(r, held, grant, rec, confirm)
-	if grant.Shell().Discard {
+	s.breakGlass, s.unseen = grant.BreakGlass(), denied == nil
+	s.resumeRecording(rec)
+	if s.shell.Discard && !s.recording.on() {
 		if _, err := held.SetAttached(ctx, false); err != nil {
 			held.Release()
 			return err
 		}
 	}
-	s.place = place{s.opener.Thumbprint(), s.source}
-	s.meter = r.o.Metrics.Open(s.metric(grant, true))
+	if denied != nil {
+		s.endByPolicy(denied) // before the clock could give another reason
+	}
+	s.place = place{s.opener.Key.Thumbprint(), s.source}
+	s.meter = r.o.Metrics.Open(s.metric(true))
 	r.mu.Lock()
 	r.take(s.place)
 	r.mu.Unlock()
 	if !r.add(s) {
 		r.release(s.place)
 		s.meter.Leave()
+		s.recording.leave()
 		held.Release()
 		return errDraining()
 	}
+	if denied != nil {
+		return nil
+	}
+	s.keepOwner(ctx)
 	s.log.Info("session restored")
+	s.happen(Happening{Kind: Changed})
 	return nil
 }
 
 // Recheck decides about every session again, by a new policy: those that it does
-// not permit are told so and end, the others take its settings on. It returns at
-// once.
+// not permit are told so and end, the others take its settings on, but for what
+// is recorded, which is as when they were opened. Viewers, and owners who are not
+// the opener, are decided about as well. It returns when all have been told.
 func (r *Registry) Recheck(policy *authz.Policy) {
 	r.mu.Lock()
 	r.policy = policy
 	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(r.ctx, adoptTime)
+	defer cancel()
 	for _, s := range r.all() {
-		s.mu.Lock()
-		rec := s.record.Grant
-		s.mu.Unlock()
-		grant, err := policy.Restore(rec, r.o.Now())
+		grant, err := policy.Restore(s.Record(), r.o.Now())
 		if err != nil {
 			s.endByPolicy(err)
 			continue
@@ -124,5 +133,7 @@ func (r *Registry) Recheck(policy *authz.Policy) {
 		s.shell = settings(grant)
 		s.mu.Unlock()
 		poke(s.wake)
+		s.keepOwner(ctx)
+		s.recheckViewers()
 	}
 }

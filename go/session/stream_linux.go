@@ -2,11 +2,12 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"etcha/go/authz"
 	"etcha/go/keeper"
 	"etcha/go/sse"
 	"etcha/go/wire"
@@ -30,16 +31,13 @@ type Start struct {
 // than new output comes. It attaches again and is told what it missed.
 var errBehind = errors.New("output was overwritten before it was sent")
 
-// stream is one client's view of a session.
+// stream is the owner's view of a session.
 type stream struct {
-	s        *Session
-	w        *sse.Writer
+	teller
 	replaced chan struct{} // closed when another took over, or is about to
 	over     bool          // replaced is closed; guarded by Session.mu
-	next     uint64        // output offset to send next
-	unsent   bool          // something was written since the last flush
-	begun    bool          // something was flushed
-	quiet    silence
+	by       authz.Identity
+	told     uint64 // the input offset that the client was last told
 }
 
 // Stream writes the session's events to w until the session has ended, another
@@ -51,7 +49,7 @@ type stream struct {
 // client. Before the first event it may be refused with draining or, without
 // Attach, with offset.
 func (s *Session) Stream(ctx context.Context, w *sse.Writer, st Start) error {
-	v := &stream{s: s, w: w, replaced: make(chan struct{})}
+	v := &stream{teller: teller{s: s, w: w}, replaced: make(chan struct{})}
 	if err := s.takeOver(ctx, v); err != nil {
 		return err
 	}
@@ -74,7 +72,7 @@ func (v *stream) run(ctx context.Context, st Start) error {
 		if done, err := v.turn(ctx); done || err != nil {
 			return err
 		}
-		if err := v.wait(ctx); err != nil {
+		if err := v.await(ctx, v.replaced, func() error { return v.s.tend(ctx, v.replaced) }); err != nil {
 			return err
 		}
 	}
@@ -87,11 +85,7 @@ func (s *Session) takeOver(ctx context.Context, v *stream) error {
 	}
 	s.attaching.Lock()
 	defer s.attaching.Unlock()
-	s.mu.Lock()
-	s.stream.displace()
-	s.stream, s.detached, s.unseen, s.notices, s.delivered = v, time.Time{}, false, nil, false
-	discard := s.shell.Discard
-	s.mu.Unlock()
+	discard := s.enthrone(v)
 	poke(s.wake)
 	if s.finale.Load() != nil {
 		return nil
@@ -103,9 +97,21 @@ func (s *Session) takeOver(ctx context.Context, v *stream) error {
 			return keeperError(err)
 		}
 	}
-	st := s.held.State()
-	s.held.SetFlight(s.flight.reset(s.held.Info().Window, st.Acked))
+	s.held.SetFlight(s.flight.reset(s.held.Info().Window, s.consumed()))
 	return nil
+}
+
+// enthrone makes v the session's stream, with what its client must be told, and
+// reports whether output was dropped while there was none.
+func (s *Session) enthrone(v *stream) (discard bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stream.displace()
+	v.by = s.owner
+	s.stream, s.detached, s.unseen, s.delivered = v, time.Time{}, false, false
+	s.since, s.toldIdle, s.toldAge = s.r.o.Now(), time.Time{}, false
+	s.notices = append(slices.Clone(s.epitaph), s.presentLocked(nil)...)
+	return s.shell.Discard
 }
 
 // displace ends a stream, if there is one, in favour of another. The caller
@@ -129,12 +135,34 @@ func (s *Session) leave(v *stream) {
 	poke(s.wake)
 	// With nobody attached the program may fill the whole window.
 	s.held.SetFlight(s.held.Info().Window)
-	if s.present().Discard {
-		ctx, cancel := context.WithTimeout(s.r.ctx, wire.RequestRead)
-		defer cancel()
-		if _, err := s.held.SetAttached(ctx, false); err != nil && s.held.Err() == nil {
-			s.log.Warn("output may stay full while nobody is attached", "err", err)
-		}
+	s.unattend()
+	if s.state().Exit == nil {
+		s.happen(Happening{Kind: Detached, By: v.by})
+	}
+}
+
+// unattendIfAway is unattend if nobody is attached.
+func (s *Session) unattendIfAway() {
+	s.attaching.Lock()
+	defer s.attaching.Unlock()
+	s.mu.Lock()
+	away := s.stream == nil
+	s.mu.Unlock()
+	if away && s.finale.Load() == nil {
+		s.unattend()
+	}
+}
+
+// unattend lets output go while nobody is attached, where the source has it so
+// and no recording would miss it.
+func (s *Session) unattend() {
+	if !s.present().Discard || s.recording.on() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.r.ctx, wire.RequestRead)
+	defer cancel()
+	if _, err := s.held.SetAttached(ctx, false); err != nil && s.held.Err() == nil {
+		s.log.Warn("output may stay full while nobody is attached", "err", err)
 	}
 }
 
@@ -145,8 +173,29 @@ func (s *Session) drop(v *stream) bool {
 	if s.stream != v {
 		return false
 	}
-	s.stream, s.notices, s.detached = nil, nil, s.r.o.Now()
+	now := s.r.o.Now()
+	s.stream, s.notices, s.detached, s.since = nil, nil, now, now
 	return true
+}
+
+// edge is how far from the oldest output a late reader begins: the keeper is about
+// to write there.
+const edge = 16 << 10
+
+// beginAt is where a stream begins that wants output from an offset on: there, or
+// a little above the oldest that is kept for it, never beyond what must not be
+// missed.
+func (s *Session) beginAt(from uint64, st keeper.State) uint64 {
+	info := s.held.Info()
+	if st.Head <= info.Window && st.Tail == 0 {
+		return from // nothing was overwritten, nor will be for now
+	}
+	given := max(st.Acked, s.givenUp()) // the keeper may not have heard of it yet
+	oldest := max(st.Tail, given-min(given, info.Scrollback))
+	if from >= oldest+edge {
+		return from
+	}
+	return max(from, min(oldest+edge, max(given, st.Tail)))
 }
 
 // hello sends the first event, by itself: who opened a session and did not get
@@ -161,22 +210,48 @@ func (v *stream) hello(st Start) error {
 	if st.From > state.Head {
 		return headError(st.From, state.Head)
 	}
-	v.next = max(st.From, state.Tail)
+	v.next = s.beginAt(st.From, state)
 	if st.Attach || state.Room < lowRoom {
-		s.typing.low.Store(true) // tell it once there is room, or at once
+		s.typing.owner.low.Store(true) // tell it once there is room, or at once
 	}
-	return v.send(wire.EventSession, s.describe(state, v.next, v.next-st.From, signed))
+	first := s.describe(nil, v.next, v.next-st.From, signed)
+	v.cloak(first.Obscure, &s.typing.owner.drawn)
+	if err := v.send(wire.EventSession, first); err != nil {
+		return err
+	}
+	if st.Attach {
+		s.attached(v, first.Dropped)
+	} else {
+		s.happen(Happening{Kind: Changed, By: v.by})
+	}
+	return nil
 }
 
-// describe is the data of the first event.
-func (s *Session) describe(st keeper.State, start, dropped uint64, signed string) wire.Session {
-	shell := s.present()
+// attached tells that v's client has the session.
+func (s *Session) attached(v *stream, dropped uint64) {
+	s.recording.mark("attached: " + who(v.by))
+	if !v.by.Key.Equal(s.opener.Key) {
+		s.tellViewers(wire.NoticeWatched, who(v.by)+" has taken the session over", nil)
+	}
+	s.happen(Happening{Kind: Attached, By: v.by, Dropped: dropped})
+}
+
+// describe is the data of the first event, for the owner or for j.
+func (s *Session) describe(j *Viewer, start, dropped uint64, signed string) wire.Session {
+	s.mu.Lock()
+	shell, rec := s.shell, s.memo
+	s.mu.Unlock()
+	a := s.answer(s.state(), j)
 	info := wire.Session{
 		Session: s.id, Node: s.r.o.NodeID, Source: s.source, User: s.user,
 		Started: s.started.UnixMilli(), Window: s.held.Info().Window,
-		OutputStart: start, Dropped: dropped, InputOffset: st.Accepted, Seq: st.Seq,
+		OutputStart: start, Dropped: dropped, InputOffset: a.Offset, Seq: a.Seq,
 		ResumeFor: shell.ResumeFor.Seconds(), IdleTimeout: shell.IdleTimeout.Seconds(),
-		Proof: signed,
+		Cols: rec.Cols, Rows: rec.Rows, Recording: s.recording.mode(), Detach: rec.Grant.Detach,
+		Obscure: s.obscure(), Proof: signed,
+	}
+	if j != nil {
+		info.Role = j.role
 	}
 	if shell.MaxAge > 0 {
 		info.EndsAt = s.started.Add(shell.MaxAge).UnixMilli()
@@ -184,31 +259,19 @@ func (s *Session) describe(st keeper.State, start, dropped uint64, signed string
 	return info
 }
 
-// wait returns when there may be something to write.
-func (v *stream) wait(ctx context.Context) error {
-	s := v.s
-	select {
-	case <-s.held.Changed():
-	case <-s.kick:
-	case <-v.replaced:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
 // turn writes all that there is; done after the last event.
 func (v *stream) turn(ctx context.Context) (done bool, err error) {
 	for {
 		select {
 		case <-v.replaced:
-			return true, v.send(wire.EventReplaced, struct{}{})
+			return true, errors.Join(v.say(), v.send(wire.EventReplaced, struct{}{}))
 		default:
 		}
 		// Before the output and the notices: what was said before an end comes
 		// before it.
 		st, departed := v.s.state(), v.s.departed.Load()
 		n, err := v.output()
+		v.s.meter.Output(n)
 		if err != nil {
 			return true, err
 		}
@@ -220,6 +283,10 @@ func (v *stream) turn(ctx context.Context) (done bool, err error) {
 			if err := v.flush(); err != nil || ctx.Err() != nil {
 				return true, errors.Join(err, context.Cause(ctx))
 			}
+			v.echoed()
+			if n < flushBurst && v.onBeat() {
+				return false, nil // what comes now is the next beat's
+			}
 			continue
 		case st.Exit != nil && v.next >= st.Head:
 			return true, v.exit(st.Exit)
@@ -230,48 +297,27 @@ func (v *stream) turn(ctx context.Context) (done bool, err error) {
 	}
 }
 
-// output writes what the program has written, as much as goes into one flush.
-func (v *stream) output() (int, error) {
-	buf, _ := v.s.r.buffers.Get().(*[burst]byte)
-	defer v.s.r.buffers.Put(buf)
-	total := 0
-	defer func() { v.s.meter.Output(total) }()
-	for total < flushBurst {
-		n, kind, err := v.s.read(buf[:], v.next)
-		switch {
-		case errors.Is(err, keeper.ErrReleased):
-			return total, nil // the daemon leaves
-		case errors.Is(err, keeper.ErrGone):
-			return total, errBehind
-		case err != nil:
-			return total, fmt.Errorf("read output at %d: %w", v.next, err)
-		case n == 0:
-			return total, nil
-		}
-		name := wire.EventOutput
-		if kind == keeper.Stderr {
-			name = wire.EventStderr
-		}
-		v.next += uint64(n)
-		total += n
-		v.unsent = true
-		if err := v.w.Output(name, v.next, buf[:n]); err != nil {
-			return total, err
-		}
-	}
-	return total, nil
-}
-
 // asides writes the events beside the output: notices, and that there is room
 // for input again.
 func (v *stream) asides(st keeper.State) error {
+	if err := v.say(); err != nil {
+		return err
+	}
+	t := &v.s.typing.owner
+	if st.Room >= lowRoom && st.Exit == nil && t.low.CompareAndSwap(true, false) {
+		now := t.inputState(st, v.told)
+		v.told = now.Offset
+		return v.event(wire.EventInput, now)
+	}
+	return nil
+}
+
+// say writes the notices.
+func (v *stream) say() error {
 	for _, n := range v.s.takeNotices(v) {
 		if err := v.event(wire.EventNotice, n); err != nil {
 			return err
 		}
-	}
-	if st.Room >= lowRoom && st.Exit == nil && v.s.typing.low.CompareAndSwap(true, false) {
-		return v.event(wire.EventInput, wire.InputState{Offset: st.Written, Room: st.Room})
 	}
 	return nil
 }
@@ -287,20 +333,9 @@ func (s *Session) takeNotices(v *stream) []wire.Notice {
 	return all
 }
 
-// idle flushes, and breaks a silence that has lasted.
-func (v *stream) idle() error {
-	if text := v.quiet.due(); text != nil {
-		if err := v.w.Event(wire.EventKeepalive, sse.NoID, text); err != nil {
-			return err
-		}
-		v.unsent = true
-	}
-	return v.flush()
-}
-
 // exit writes the last event of a session.
 func (v *stream) exit(e *keeper.Exit) error {
-	if err := v.send(wire.EventExit, wire.Exit{Code: e.Code, Signal: e.Signal, Reason: e.Reason}); err != nil {
+	if err := v.teller.exit(e); err != nil {
 		return err
 	}
 	v.s.mu.Lock()
@@ -308,6 +343,14 @@ func (v *stream) exit(e *keeper.Exit) error {
 	v.s.mu.Unlock()
 	poke(v.s.wake)
 	return nil
+}
+
+// flush sends what was written, and begins to measure its way.
+func (v *stream) flush() error {
+	if v.unsent {
+		v.s.flight.sent(v.next, v.s.r.o.Now())
+	}
+	return v.teller.flush()
 }
 
 // send writes an event at once.
@@ -318,26 +361,10 @@ func (v *stream) send(name string, data any) error {
 	return v.flush()
 }
 
-// event buffers an event whose data is JSON.
-func (v *stream) event(name string, data any) error {
-	b, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("encode event %q: %w", name, err)
+// idle flushes, and breaks a silence that has lasted.
+func (v *stream) idle() error {
+	if err := errors.Join(v.breakSilence(), v.decoys()); err != nil {
+		return err
 	}
-	v.unsent = true
-	return v.w.Event(name, sse.NoID, b)
-}
-
-// flush sends what was written.
-func (v *stream) flush() error {
-	if !v.unsent {
-		return nil
-	}
-	v.unsent = false
-	now := v.s.r.o.Now()
-	v.quiet.last = now
-	v.s.flight.sent(v.next, now)
-	err := v.w.Flush()
-	v.begun = v.begun || err == nil
-	return err
+	return v.flush()
 }

@@ -19,7 +19,7 @@ const MaxEvent = 64 << 10
 // costs no allocation.
 const maxNames = 16
 
-// ErrTooLarge means that an event is longer than [MaxEvent].
+// ErrTooLarge means that an event is longer than the reader's limit.
 var ErrTooLarge = errors.New("event is too large")
 
 // Event is one event of a stream.
@@ -44,11 +44,16 @@ type Reader struct {
 }
 
 // NewReader returns a reader of the events in r. It reads ahead.
-func NewReader(r io.Reader) *Reader {
+func NewReader(r io.Reader) *Reader { return NewReaderLimit(r, MaxEvent) }
+
+// NewReaderLimit returns a reader of events that are at most limit bytes as text,
+// in place of [MaxEvent]: for feeds, whose first event is a whole list. What is
+// read is scanned anew with each read of an event, so one should be rare.
+func NewReaderLimit(r io.Reader, limit int) *Reader {
 	lines := &lineEnds{r: r}
 	return &Reader{
 		lines:  lines,
-		events: r3.NewEventStreamReader(lines, MaxEvent),
+		events: r3.NewEventStreamReader(lines, limit),
 		names:  make(map[string]string),
 	}
 }

@@ -100,6 +100,22 @@ func (w *Writer) Flush() error {
 	return w.err
 }
 
+// Pad brings what the next Flush sends to a multiple of step bytes, by a field
+// "pad" at the end of the last event, which readers skip: the size then tells
+// one event from another no more. Without a buffered event it does nothing.
+func (w *Writer) Pad(step int) {
+	const field = len("pad:\n")
+	if w.err != nil || len(w.buf) == 0 {
+		return
+	}
+	rest := (w.sent + len(w.buf) + field) % step
+	w.buf = append(w.buf[:len(w.buf)-1], "pad:"...) // in place of the empty line
+	for range (step - rest) % step {
+		w.buf = append(w.buf, '0')
+	}
+	w.buf = append(w.buf, '\n', '\n')
+}
+
 // begin writes the lines before the data.
 func (w *Writer) begin(name string, id uint64) bool {
 	if w.err != nil {

@@ -34,6 +34,14 @@
 // The order for who receives a request: bound the body, Verify, DecodeClaims,
 // CheckLife by [Journal.Now], audience and route, [Journal.Use], authorise, act.
 //
+// # Counter-signatures
+//
+// [SignApproval], [VerifyApproval]: a token of its own kind, by which a second
+// person agrees to the open request with a digest. It lives for minutes, so that
+// its uses belong into a journal of their own, opened with the MaxLife of
+// wire.ApprovalLife: one for request tokens refuses them, and a node that lost
+// the journal then waits for as long as one could live.
+//
 // # The replay journal
 //
 // [Journal] remembers used token IDs until their tokens cannot be accepted any

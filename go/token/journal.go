@@ -39,22 +39,23 @@ var (
 //     revives a token.
 //   - When the journal is full it refuses, it does not forget.
 //   - When its file is missing or damaged it is set aside (".lost" is appended)
-//     and nothing is accepted for wire.LostJournalWait of elapsed time. A
-//     restart in that time begins it again. Only at a node's first start is a
-//     missing file no loss.
+//     and nothing is accepted for wire.LostJournalWait of elapsed time, or for
+//     as long as JournalOptions.MaxLife makes it. A restart in that time begins
+//     it again. Only at a node's first start is a missing file no loss.
 //   - A lock file (".lock" is appended) keeps a second process out.
 //
 // Concurrent users share a write: one of them writes for all that wait.
 type Journal struct {
 	path  string
 	max   int
+	ahead int64 // how far ahead of the clock the exp of an acceptable token can be, seconds
 	clock func() time.Time
 	lock  *os.File
 	lost  error
 
 	mu     sync.Mutex
 	closed bool
-	wait   time.Duration // left of wire.LostJournalWait
+	wait   time.Duration // left of the wait after a loss
 	last   time.Time     // the clock as last read
 	low    time.Time     // what Now is at least; above the floor
 	floor  int64         // Unix seconds
@@ -88,6 +89,7 @@ type JournalOptions struct {
 	Path       string
 	Now        func() time.Time // nil: time.Now
 	MaxEntries int              // 0: DefaultEntries; at most 1 Mi
+	MaxLife    time.Duration    // longest exp-iat of its tokens, whole seconds; 0: wire.MaxTokenLife
 	Fresh      bool             // the node's first start: a missing file was not lost
 }
 
@@ -110,13 +112,17 @@ func openJournal(o JournalOptions) (*Journal, error) {
 		o.MaxEntries = DefaultEntries
 	}
 	o.MaxEntries = min(o.MaxEntries, maxSlots/2)
+	if o.MaxLife <= 0 {
+		o.MaxLife = wire.MaxTokenLife
+	}
 	lock, err := lockFile(o.Path + ".lock")
 	if err != nil {
 		return nil, err
 	}
 	j := &Journal{
 		path: o.Path, max: o.MaxEntries, clock: o.Now, lock: lock,
-		last: o.Now(), live: map[entryID]int64{}, byExp: map[int64][]entryID{},
+		ahead: int64((o.MaxLife + wire.ClockLeeway) / time.Second), // iat is up to the leeway ahead
+		last:  o.Now(), live: map[entryID]int64{}, byExp: map[int64][]entryID{},
 	}
 	if err := j.load(o.Fresh); err != nil {
 		_ = lock.Close()
@@ -134,7 +140,7 @@ func (j *Journal) load(fresh bool) error {
 	case err == nil:
 	case errors.Is(err, os.ErrNotExist) && fresh:
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, errDamaged):
-		j.lost, j.wait = withoutPath(err), wire.LostJournalWait
+		j.lost, j.wait = withoutPath(err), time.Duration(j.ahead)*time.Second+lostMargin
 		return setAside(j.path)
 	default:
 		return err
@@ -142,15 +148,24 @@ func (j *Journal) load(fresh bool) error {
 	j.raise(floor)
 	for _, e := range entries {
 		// When it was used its exp was at most this far ahead.
-		j.raise(e.exp - maxAhead - 1)
+		j.raise(e.exp - j.ahead - 1)
 		j.remember(e)
 	}
 	return j.rewrite()
 }
 
-// maxAhead is how far ahead of the node's clock the exp of an acceptable token
-// can be, seconds: iat is up to the leeway ahead.
-const maxAhead = int64((wire.MaxTokenLife + wire.ClockLeeway) / time.Second)
+// lostMargin is added to the wait after a loss: wire.LostJournalWait is with it.
+const lostMargin = wire.LostJournalWait - wire.MaxTokenLife - wire.ClockLeeway
+
+// Used reports whether an ID is marked as used. Only [Journal.Use] decides: it
+// may be used the moment after.
+func (j *Journal) Used(jti string) bool {
+	sum := sha256.Sum256([]byte(jti))
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, used := j.live[entryID(sum[:])]
+	return used
+}
 
 // Use marks a token ID as used until exp and returns when that is on disk. It
 // checks the ID's length and exp itself, so that its promise does not depend on
@@ -187,7 +202,7 @@ func (j *Journal) enter(e entry) (*batch, error) {
 		return nil, errLate
 	case used:
 		return nil, ErrReplayed
-	case e.exp > now+maxAhead:
+	case e.exp > now+j.ahead:
 		return nil, errs.New(wire.CodeBadRequest, "exp is too far ahead")
 	case len(j.live) >= j.max:
 		return nil, ErrFull

@@ -66,7 +66,10 @@ type Problem struct {
 
 	Offset *uint64 `json:"offset,omitempty"` // CodeOffset: the input offset wanted, or the output head
 	Room   *uint64 `json:"room,omitempty"`   // CodeOffset: bytes that may be sent beyond Offset
-	Now    int64   `json:"now,omitempty"`    // CodeClockSkew, CodeExpired: the node's clock, Unix seconds
+	// Exit is the exit status that a shell gives for the client's program that
+	// cannot be started (POSIX, XCU 2.8.2): 127 not found, 126 not executable.
+	Exit int   `json:"exit,omitempty"`
+	Now  int64 `json:"now,omitempty"` // CodeClockSkew, CodeExpired: the node's clock, Unix seconds
 
 	Approval *ApprovalNeeded `json:"approval,omitempty"` // CodeApproval
 }

@@ -34,6 +34,10 @@ type Node struct {
 	env  []string
 	cmd  *exec.Cmd
 	done chan struct{}
+
+	settings Settings
+	cgroup   *os.File // in which the daemon is started; nil: this process' own
+	groups   []string // that were made
 }
 
 // Settings is a configuration tree, as JSON.
@@ -57,6 +61,7 @@ func NewNode(t testing.TB, bin, host string, settings Settings) *Node {
 // Write replaces the configuration file; the daemon reads it on Reload or Start.
 func (n *Node) Write(settings Settings, host string) {
 	n.t.Helper()
+	n.settings = settings
 	fill(settings, "run", "stateDir", filepath.Join(n.Dir, "state"))
 	if n.Addr != "" {
 		fill(settings, "httpServer", "listenAddress", n.Addr)
@@ -98,6 +103,9 @@ func (n *Node) Start() {
 	n.cmd.Env = append(n.env, "NOTIFY_SOCKET="+socket)
 	n.cmd.Stdout, n.cmd.Stderr = n.Log, n.Log
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if n.cgroup != nil {
+		n.cmd.SysProcAttr.UseCgroupFD, n.cmd.SysProcAttr.CgroupFD = true, int(n.cgroup.Fd())
+	}
 	n.cmd.WaitDelay = time.Second // the keeper may hold the log open
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
@@ -153,6 +161,54 @@ func stderrOf(err error) string {
 	if e := (&exec.ExitError{}); errors.As(err, &e) {
 		return string(e.Stderr)
 	}
+	return ""
+}
+
+// Restart starts the daemon again, at the address that it had.
+func (n *Node) Restart() {
+	n.t.Helper()
+	server, _ := n.settings["httpServer"].(Settings)
+	server["listenAddress"] = n.Addr
+	n.Write(n.settings, "")
+	n.Start()
+}
+
+// Upgrade has the next start take another program.
+func (n *Node) Upgrade(bin string) { n.bin = bin }
+
+// Cgroup has the next start put the daemon into a control group of its own, as
+// systemd does, and gives its folder. Without cgroup v2 the test is skipped.
+func (n *Node) Cgroup() string {
+	n.t.Helper()
+	root := unifiedCgroup(n.t)
+	dir, err := os.MkdirTemp(root, "etcha-e2e-")
+	if err != nil {
+		n.t.Skipf("no control group can be made: %v", err)
+	}
+	if n.cgroup != nil {
+		_ = n.cgroup.Close()
+	}
+	n.groups = append(n.groups, dir)
+	if n.cgroup, err = os.Open(dir); err != nil {
+		n.t.Fatal(err)
+	}
+	return dir
+}
+
+// unifiedCgroup is where cgroup v2 is mounted.
+func unifiedCgroup(t testing.TB) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && strings.Contains(line, " - cgroup2 ") {
+			return fields[4]
+		}
+	}
+	t.Skip("cgroup v2 is not mounted")
 	return ""
 }
 
@@ -222,6 +278,9 @@ func (n *Node) cleanup() {
 		n.Wait()
 	}
 	Eventually(n.t, "the keeper is gone", func() bool { return n.Keeper() == 0 })
+	for _, dir := range n.groups {
+		Eventually(n.t, "the control group to be empty", func() bool { err := os.Remove(dir); return err == nil || errors.Is(err, os.ErrNotExist) })
+	}
 	for _, bad := range []string{"panic:", "WARNING: DATA RACE", "fatal error:"} {
 		if strings.Contains(n.Log.String(), bad) {
 			n.t.Errorf("the node's log has %q:\n%s", bad, n.Log)

@@ -12,9 +12,20 @@ import (
 
 // Program builds the program into dir, once for a test process: call it from
 // TestMain. With the race detector on, the program has it too.
-func Program(dir string) (string, error) {
-	bin := filepath.Join(dir, "etcha")
-	args := []string{"build", "-o", bin}
+func Program(dir string) (string, error) { return build(filepath.Join(dir, "etcha"), "") }
+
+// Newer builds the program as another version.
+func Newer(t testing.TB) string {
+	t.Helper()
+	bin, err := build(filepath.Join(t.TempDir(), "etcha"), "-X main.version=newer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func build(bin, ldflags string) (string, error) {
+	args := []string{"build", "-o", bin, "-ldflags", ldflags}
 	cmd := exec.Command("go")
 	if raceDetector {
 		args = append(args, "-race")
