@@ -89,3 +89,10 @@ func (s *Session) Reading() bool {
 	l := s.present()
 	return l != nil && l.pulse.waiting()
 }
+
+// Ticking reports whether the session sends on a beat, or decoys.
+func (s *Session) Ticking() bool {
+	s.in.mu.Lock()
+	defer s.in.mu.Unlock()
+	return s.rhythm.ticking
+}

@@ -45,7 +45,7 @@ func (r *rhythm) paced() bool { return r.mode == wire.ObscureInterval }
 
 // struck books that somebody wrote n bytes.
 func (r *rhythm) struck(n int, now time.Time) {
-	if r.paced() || r.mode == wire.ObscureChaff && n <= keyMax {
+	if n > 0 && (r.paced() || r.mode == wire.ObscureChaff && n <= keyMax) {
 		r.until = now.Add(wire.DecoyMin + rand.N(wire.DecoyMax-wire.DecoyMin))
 	}
 }

@@ -350,3 +350,24 @@ func TestApproval(t *testing.T) {
 	x.Type("exit\r")
 	x.Wait()
 }
+
+// A rule that changes ends the sessions that it no longer permits, soon.
+func TestRuleChangeEndsSessions(t *testing.T) {
+	s := answering(t, nil, testkit.Settings{})
+	x := s.terminal()
+	x.Expect("#")
+	settings := s.node.Settings()
+	source, _ := settings["sources"].(testkit.Settings)["debug"].(testkit.Settings)
+	source["shell"].(testkit.Settings)["rule"] = `sub == "nobody"`
+	s.node.Write(settings, "")
+	changed := time.Now()
+	s.node.Signal(syscall.SIGHUP)
+	x.Expect("no longer permits")
+	t.Logf("the session ended %s after the configuration changed", time.Since(changed).Round(time.Millisecond))
+	if status := x.Wait(); status != 255 {
+		t.Errorf("exit status %d, want 255", status)
+	}
+	if out, err := s.command("true").CombinedOutput(); err == nil || !strings.Contains(string(out), "shell.rule") {
+		t.Errorf("another open: %v\n%s", err, out)
+	}
+}

@@ -123,7 +123,6 @@ func TestTypingRhythm(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			records, p := typed(t, c.obscure, c.hidden)
-			dump(t, name, records, p)
 			a := auc(t, records, p.keys, p.others())
 			up, down := rates(records, p)
 			t.Logf("%s: area %.2f, %.0f bytes/s up and %.0f down while typing; sizes up %v, down %v",

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	mrand "math/rand/v2"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"etcha/go/e2e/testkit"
+	"etcha/go/record"
 )
 
 // stillThere is how long a session outlives its client here: longer than any
@@ -41,7 +43,7 @@ func newSurvivor(t *testing.T) *survivor {
 	n := testkit.NewNode(t, bin, "127.0.0.1", testkit.Settings{
 		"run": testkit.Settings{"verifyKeys": []string{public}},
 		"sources": testkit.Settings{"debug": testkit.Settings{
-			"shell": testkit.Settings{"command": "/bin/bash --norc", "resumeFor": stillThere},
+			"shell": testkit.Settings{"command": "/bin/bash --norc", "resumeFor": stillThere, "record": "output"},
 		}},
 	})
 	return &survivor{t: t, node: n, key: key, proxy: testkit.NewProxy(t, n.Addr)}
@@ -87,6 +89,7 @@ func (c *counting) check() {
 	if err := c.cmd.Wait(); c.cmd.ProcessState.ExitCode() != 7 {
 		t.Fatalf("exit status %d, want 7: %v\n%s", c.cmd.ProcessState.ExitCode(), err, &c.errs)
 	}
+	c.s.recorded(c.out.String())
 	lines := bufio.NewScanner(&c.out)
 	next := func() string { lines.Scan(); return lines.Text() }
 	first, n := next(), 0
@@ -102,6 +105,42 @@ func (c *counting) check() {
 	t.Logf("%d lines, each once; the client said:\n%s", n, tail(c.errs.String(), 2000))
 	if n < 100 {
 		t.Errorf("only %d lines", n)
+	}
+}
+
+// recorded wants a recording of exactly this output: also what passed while the
+// daemon was away is in it, once.
+func (s *survivor) recorded(text string) {
+	s.t.Helper()
+	dir := filepath.Join(s.node.Dir, "state", "recordings")
+	testkit.Eventually(s.t, "a recording of what the client got", func() bool {
+		for _, file := range recordings(s.t, dir) {
+			if _, err := os.Stat(file + ".state"); err != nil && played(s.t, file) == text {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// played is a recording's output.
+func played(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	must(t, err)
+	defer f.Close()
+	r, err := record.NewReader(f)
+	must(t, err)
+	var out strings.Builder
+	for {
+		e, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out.String()
+		}
+		must(t, err)
+		if e.Code == record.Output {
+			out.WriteString(e.Data)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ func (q *request) notFound(reason metrics.Refusal, cause error) {
 // depend on what was asked for.
 func (q *request) early(code wire.Code, cause error) {
 	q.refused(metrics.Refusal(code), cause)
-	if code != wire.CodeInternal && code != wire.CodeUnready {
+	if code != wire.CodeInternal && code != wire.CodeUnready && code != wire.CodeDraining {
 		q.charge()
 	}
 	q.problem(wire.Problem{Code: code}, 0)

@@ -14,6 +14,9 @@ import (
 	"etcha/go/wire"
 )
 
+// errHanded is the refusal of a session that this daemon does not have any more.
+var errHanded = errors.New("the node leaves, and its sessions go to the next one")
+
 // errNoKeeper is the refusal while there is no keeper.
 var errNoKeeper = errs.New(wire.CodeUnready, "the process that holds the sessions is not available")
 
@@ -116,6 +119,11 @@ func (q *request) inSession() {
 	}
 	var keys []token.PublicKey
 	s, ok := live.sessions.Find(q.source, q.session)
+	if !ok && q.h.draining.Load() {
+		// It may be with the keeper already, and the next daemon finds it.
+		q.early(wire.CodeDraining, errHanded)
+		return
+	}
 	if ok {
 		// Others may attach, where policy permits it.
 		keys = union(s.Keys(), q.set.policy.Keys(q.source))

@@ -164,6 +164,9 @@ func stderrOf(err error) string {
 	return ""
 }
 
+// Settings is the configuration as it was written last.
+func (n *Node) Settings() Settings { return n.settings }
+
 // Restart starts the daemon again, at the address that it had.
 func (n *Node) Restart() {
 	n.t.Helper()
