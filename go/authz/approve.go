@@ -28,38 +28,40 @@ func (e *ApprovalError) Unwrap() error { return e.err }
 // approval is a counter-signature that counts.
 type approval struct {
 	number int // in the request, from 1
+	by     token.PublicKey
 	id     string
 	exp    time.Time
 }
 
-// approved decides whether the counter-signatures of an open suffice, and uses
-// up as many as the source requires. It is the last thing that is decided.
-func (s *Source) approved(id Identity, c wire.Claims, x Context) error {
+// approved decides whether the counter-signatures of an open suffice, uses up as
+// many as the source requires, and gives whose they are. It is the last thing
+// that is decided.
+func (s *Source) approved(id Identity, c wire.Claims, x Context) ([]token.PublicKey, error) {
 	need := s.Shell.Require
 	if need <= 0 {
-		return nil
+		return nil, nil
 	}
 	if c.Confirm == nil {
-		return errs.New(wire.CodeBadRequest, "source %q requires counter-signatures (shell.require), and they need a session key: the token has no cnf", s.Name)
+		return nil, errs.New(wire.CodeBadRequest, "source %q requires counter-signatures (shell.require), and they need a session key: the token has no cnf", s.Name)
 	}
 	if _, err := token.ConfirmKey(c.Confirm); err != nil {
-		return err
+		return nil, err
 	}
 	if len(c.Approvals) > wire.MaxApprovals {
-		return errs.New(wire.CodeBadRequest, "%d counter-signatures are given; the limit is %d", len(c.Approvals), wire.MaxApprovals)
+		return nil, errs.New(wire.CodeBadRequest, "%d counter-signatures are given; the limit is %d", len(c.Approvals), wire.MaxApprovals)
 	}
 	v := &votes{source: s, opener: id.Key, now: x.Now, used: x.Used, digest: wire.NewOpenRequest(x.Node, id.Key.Thumbprint(), c).Digest()}
 	for _, tok := range c.Approvals {
 		v.count([]byte(tok))
 	}
 	if len(v.good) < need {
-		return v.missing(need, len(v.good))
+		return nil, v.missing(need, len(v.good))
 	}
 	used, err := v.use(need, x.Once)
-	if err != nil || used == need {
-		return err
+	if err != nil || len(used) == need {
+		return used, err
 	}
-	return v.missing(need, used)
+	return nil, v.missing(need, len(used))
 }
 
 // votes counts the counter-signatures of one request.
@@ -90,7 +92,7 @@ func (v *votes) count(tok []byte) {
 		return
 	}
 	v.by = append(v.by, by)
-	v.good = append(v.good, approval{number: v.total, id: c.ID, exp: time.Unix(c.Expires, 0)})
+	v.good = append(v.good, approval{number: v.total, by: by, id: c.ID, exp: time.Unix(c.Expires, 0)})
 }
 
 // unverified puts what is wrong with a token in public words: of one whose
@@ -129,21 +131,20 @@ func (v *votes) reject(number int, why error) {
 	v.bad = append(v.bad, fmt.Sprintf("counter-signature %d does not count: %s", number, why))
 }
 
-// use uses up counter-signatures until as many are as needed, and gives how many
+// use uses up counter-signatures until as many are as needed, and gives whose they
 // were. The error is the node's own trouble.
-func (v *votes) use(need int, once func(string, time.Time) error) (int, error) {
+func (v *votes) use(need int, once func(string, time.Time) error) (used []token.PublicKey, err error) {
 	if once == nil {
-		return 0, errs.New(wire.CodeUnready, "counter-signatures cannot be used up now")
+		return nil, errs.New(wire.CodeUnready, "counter-signatures cannot be used up now")
 	}
-	used := 0
 	for _, a := range v.good {
-		if used == need {
+		if len(used) == need {
 			break
 		}
 		err := once(a.id, a.exp)
 		switch {
 		case err == nil:
-			used++
+			used = append(used, a.by)
 		case errs.CodeOf(err) == wire.CodeReplayed:
 			v.reject(a.number, errUsed)
 		default:

@@ -31,6 +31,7 @@ type Grant struct {
 	asked      asked
 	terminal   Terminal
 	shell      Shell
+	approvers  []token.PublicKey
 	starts     bool
 }
 
@@ -45,6 +46,9 @@ type Terminal struct {
 // Starts reports whether a session may be started with the grant: false for the
 // zero value and for one from [Policy.Restore].
 func (g Grant) Starts() bool { return g.starts }
+
+// Approvers are the keys whose counter-signatures were used up for it.
+func (g Grant) Approvers() []token.PublicKey { return slices.Clone(g.approvers) }
 
 // Source is the name of the source.
 func (g Grant) Source() string { return g.source }

@@ -42,7 +42,7 @@ func (p *Policy) Open(id Identity, c wire.Claims, x Context) (Grant, error) {
 	if err := s.decide(g.input(s, p.labels), id, wire.OpOpen, true, x.Now); err != nil {
 		return Grant{}, err
 	}
-	if err := s.approved(id, c, x); err != nil {
+	if g.approvers, err = s.approved(id, c, x); err != nil {
 		return Grant{}, err
 	}
 	g.starts = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -287,6 +288,10 @@ func TestCounterSignature(t *testing.T) {
 	}
 	if a := open(good); a.status != http.StatusOK {
 		t.Errorf("a good one: %+v", a)
+	}
+	log, err := os.ReadFile(filepath.Join(n.config.Run.StateDir, auditName, "audit-0000000001.jsonl"))
+	if err != nil || !strings.Contains(string(log), "\"approvedBy\":[\"carol "+carol.Public().Thumbprint()) {
+		t.Errorf("the audit log does not say who agreed: %v\n%s", err, log)
 	}
 	if a := open(good); a.problem.Code != wire.CodeApproval {
 		t.Errorf("the same again: %+v", a)

@@ -209,6 +209,13 @@ func openDetail(info wire.SessionInfo, g authz.Grant) map[string]any {
 			d[name] = true
 		}
 	}
+	if by := g.Approvers(); len(by) > 0 {
+		names := make([]string, len(by))
+		for i, k := range by {
+			names[i] = keyText(k)
+		}
+		d["approvedBy"] = names
+	}
 	for name, text := range map[string]string{"process": info.Process, "title": info.Title, "recording": info.Recording} {
 		if text != "" {
 			d[name] = text
