@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -52,22 +53,41 @@ func newPending(e Entry) (*pending, error) {
 // in the log; a full disk can be tried again. After Close the error is
 // [os.ErrClosed].
 func (l *Log) Append(e Entry) (Entry, error) {
-	p, err := newPending(e)
-	if err != nil {
-		return e, fmt.Errorf("append to the audit log: %w", err)
+	written, errs := l.AppendAll([]Entry{e})
+	return written[0], errs[0]
+}
+
+// AppendAll is Append for several entries, in their order: as many as can share
+// a write do. Each has its own error, nil when it is on disk.
+func (l *Log) AppendAll(all []Entry) ([]Entry, []error) {
+	written, errs := slices.Clone(all), make([]error, len(all))
+	waiting := make([]*pending, len(all))
+	for i, e := range all {
+		waiting[i], errs[i] = newPending(e)
 	}
 	l.queueMu.Lock()
-	l.queue = append(l.queue, p)
+	for _, p := range waiting {
+		if p != nil {
+			l.queue = append(l.queue, p)
+		}
+	}
 	l.queueMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for !p.done {
-		l.serve()
+	for i, p := range waiting {
+		for p != nil && !p.done {
+			l.serve()
+		}
+		if p != nil {
+			errs[i] = p.err
+		}
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("append to the audit log: %w", errs[i])
+			continue
+		}
+		written[i] = p.e
 	}
-	if p.err != nil {
-		return e, fmt.Errorf("append to the audit log: %w", p.err)
-	}
-	return p.e, nil
+	return written, errs
 }
 
 // take removes up to maxBatch entries from the queue.

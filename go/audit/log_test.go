@@ -387,3 +387,23 @@ func TestTimeIsUTCWithMilliseconds(t *testing.T) {
 		t.Errorf("%s", line)
 	}
 }
+
+// Several entries keep their order, and one that cannot be written is no other's
+// trouble.
+func TestAppendAll(t *testing.T) {
+	l := mustOpen(t, options(t))
+	all := []Entry{{Event: Opened, Session: "a"}, {Event: Refused, Detail: map[string]any{"bad": func() {}}}, {Event: Ended, Session: "a"}}
+	got, errs := l.AppendAll(all)
+	if errs[0] != nil || errs[1] == nil || errs[2] != nil {
+		t.Fatalf("errors %v", errs)
+	}
+	if got[0].Seq != 1 || got[2].Seq != 2 || got[2].Prev == "" || all[0].Seq != 0 {
+		t.Errorf("written %+v of %+v", got, all)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := l.AppendAll(all[:1]); !errors.Is(errs[0], os.ErrClosed) {
+		t.Errorf("after Close: %v", errs)
+	}
+}

@@ -316,6 +316,18 @@ func TestOwnWhateverTheID(t *testing.T) {
 	if err := m.policy().Act(id, wire.OpAttach, g.Record(), m.context()); err != nil {
 		t.Error(err)
 	}
+	// Rules are asked by the present name, of a session of before and of somebody
+	// who came before.
+	id.Key = m.keys["alice"].Public()
+	for text, want := range map[string]bool{`key.id == "alice"`: false, `opener.id == "alice"`: false, `key.id == "alice2" && opener.id == "alice2"`: true} {
+		m.source.Shell.Rule = compile(t, text)
+		if err := m.policy().Permits(g.Record(), m.now); (err == nil) != want {
+			t.Errorf("%s permits the session: %v", text, err)
+		}
+		if err := m.policy().Act(id, wire.OpWatch, g.Record(), m.context()); (err == nil) != want {
+			t.Errorf("%s permits to watch: %v", text, err)
+		}
+	}
 }
 
 func TestSources(t *testing.T) {

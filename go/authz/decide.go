@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ func (a asked) command(given bool) string {
 func (g Grant) input(s *Source, labels map[string]string) rule.Env {
 	return rule.Env{
 		Source: g.source, Process: s.ruleProcess(g.process), Command: g.asked.command(g.command), Args: g.asked.args,
-		PTY: g.terminal.On, Detach: g.asked.detach, Env: g.asked.env, Labels: labels, Opener: ruleKey(g.id.Key),
+		PTY: g.terminal.On, Detach: g.asked.detach, Env: g.asked.env, Labels: labels, Opener: ruleKey(s.named(g.id.Key)),
 	}
 }
 
@@ -51,12 +52,21 @@ func (s *Source) ruleProcess(name string) string {
 	return name
 }
 
+// named is a key as the configuration names it now: who has been known for
+// longer may have come under a name that means something else by now.
+func (s *Source) named(k token.PublicKey) token.PublicKey {
+	if i := slices.IndexFunc(s.Keys, k.Equal); i >= 0 {
+		return s.Keys[i]
+	}
+	return k
+}
+
 func ruleKey(k token.PublicKey) rule.Key { return rule.Key{ID: k.ID(), Thumbprint: k.Thumbprint()} }
 
 // decide asks the source's rule whether id may do op, and for another one's
 // session whether it is shared.
 func (s *Source) decide(e rule.Env, id Identity, op wire.Op, own bool, now time.Time) error {
-	e.Op, e.Key, e.Sub, e.Own, e.Now = string(op), ruleKey(id.Key), id.Subject, own, now.Local()
+	e.Op, e.Key, e.Sub, e.Own, e.Now = string(op), ruleKey(s.named(id.Key)), id.Subject, own, now.Local()
 	if id.Addr.IsValid() {
 		e.Addr = id.Addr.Unmap().String()
 	}

@@ -91,15 +91,20 @@ func (a *app) newApprovals(file string) *approvals { return &approvals{app: a, f
 // ask tells the person what is needed and gives the counter-signatures for req:
 // those of before and as many new ones as lack, at most wire.MaxApprovals. It
 // ends with the context's cause when the context does.
-func (p *approvals) ask(ctx context.Context, req wire.OpenRequest, need, have int) ([]string, error) {
+func (p *approvals) ask(ctx context.Context, req wire.OpenRequest, need, have int, why string) ([]string, error) {
 	if err := p.open(); err != nil {
 		return nil, err
 	}
 	if digest := req.Digest(); digest != p.digest {
 		p.digest, p.given = digest, nil
-	}
-	if err := p.explain(req, need, have); err != nil {
-		return nil, err
+		if err := p.explain(req, need, have); err != nil {
+			return nil, err
+		}
+	} else {
+		if why != "" {
+			p.app.etcha("%s", why)
+		}
+		p.app.etcha("of the counter-signatures that were given the node counts %d, and %d are needed; the request is the same as above", have, need)
 	}
 	for lack := need - have; lack > 0; {
 		line, err := p.line(ctx)
@@ -166,7 +171,7 @@ func shown(line string) string {
 }
 
 func (p *approvals) tooFew(need, have int) error {
-	e := &errs.Error{Text: fmt.Sprintf("%d counter-signatures are needed, and there are %d", need, have), Exit: errs.ExitTransport}
+	e := &errs.Error{Text: fmt.Sprintf("counter-signatures are missing: %d of %d are there", have, need), Exit: errs.ExitTransport}
 	if p.file != "" {
 		e.Text = fmt.Sprintf("%s: %s", p.file, e.Text)
 		return e.WithHint("a FIFO (mkfifo) is waited for; a file is read to its end")

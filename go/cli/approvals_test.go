@@ -64,7 +64,7 @@ func TestAskApprovals(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, said := asking(t, "", "garbage\x1b[2J", text, signed(t, someID), "  "+first+" \r", first, second, third)
-	got, err := p.ask(context.Background(), req, 2, 0)
+	got, err := p.ask(context.Background(), req, 2, 0, "")
 	if err != nil || !slices.Equal(got, []string{first, second}) {
 		t.Fatalf("%q, %v", got, err)
 	}
@@ -80,11 +80,11 @@ func TestAskApprovals(t *testing.T) {
 		t.Errorf("a control character was printed: %q", said)
 	}
 	// The node refused one of them: the next is read on, the others go again.
-	if got, err = p.ask(context.Background(), req, 2, 1); err != nil || !slices.Equal(got, []string{first, second, third}) {
+	if got, err = p.ask(context.Background(), req, 2, 1, ""); err != nil || !slices.Equal(got, []string{first, second, third}) {
 		t.Errorf("%q, %v", got, err)
 	}
-	_, err = p.ask(context.Background(), req, 2, 1)
-	if errs.ExitOf(err) != errs.ExitTransport || !strings.Contains(err.Error(), "2 counter-signatures are needed, and there are 1") {
+	_, err = p.ask(context.Background(), req, 2, 1, "")
+	if errs.ExitOf(err) != errs.ExitTransport || !strings.Contains(err.Error(), "counter-signatures are missing: 1 of 2 are there") {
 		t.Errorf("at the end of the file: %v", err)
 	}
 }
@@ -95,10 +95,10 @@ func TestAskAgainForAnother(t *testing.T) {
 	other.Key = "y"
 	first, second := signed(t, req.Digest()), signed(t, other.Digest())
 	p, _ := asking(t, first, second)
-	if _, err := p.ask(context.Background(), req, 1, 0); err != nil {
+	if _, err := p.ask(context.Background(), req, 1, 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := p.ask(context.Background(), other, 1, 0); err != nil || !slices.Equal(got, []string{second}) {
+	if got, err := p.ask(context.Background(), other, 1, 0, ""); err != nil || !slices.Equal(got, []string{second}) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -112,25 +112,25 @@ func TestAskKeepsTheLimit(t *testing.T) {
 	}
 	p, _ := asking(t, lines...)
 	for range wire.MaxApprovals + 1 {
-		if _, err := p.ask(context.Background(), req, 1, 0); err != nil {
+		if _, err := p.ask(context.Background(), req, 1, 0, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, err := p.ask(context.Background(), req, 1, 0); err != nil || !slices.Equal(got, lines[2:]) {
+	if got, err := p.ask(context.Background(), req, 1, 0, ""); err != nil || !slices.Equal(got, lines[2:]) {
 		t.Errorf("%d, %v", len(got), err)
 	}
 }
 
 func TestAskWithoutAFile(t *testing.T) {
 	p, _ := askingFrom(t, filepath.Join(t.TempDir(), "none"))
-	if _, err := p.ask(context.Background(), someRequest(), 1, 0); errs.ExitOf(err) != errs.ExitUsage {
+	if _, err := p.ask(context.Background(), someRequest(), 1, 0, ""); errs.ExitOf(err) != errs.ExitUsage {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestLongLine(t *testing.T) {
 	p, said := asking(t, strings.Repeat("x", 1<<20), "y")
-	if _, err := p.ask(context.Background(), someRequest(), 1, 0); err == nil {
+	if _, err := p.ask(context.Background(), someRequest(), 1, 0, ""); err == nil {
 		t.Error("a long line is a counter-signature")
 	}
 	if !strings.Contains(said.String(), `"`+strings.Repeat("x", 24)+`"… is no`) || !strings.Contains(said.String(), `"y" is no`) {

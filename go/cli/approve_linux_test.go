@@ -77,14 +77,14 @@ func TestAskFromFIFO(t *testing.T) {
 		err := os.WriteFile(path, []byte(first+"\n"), 0)
 		wrote <- errors.Join(err, os.WriteFile(path, []byte(second+"\n"), 0))
 	}()
-	got, err := p.ask(context.Background(), req, 2, 0)
+	got, err := p.ask(context.Background(), req, 2, 0, "")
 	if err := errors.Join(err, <-wrote); err != nil || !slices.Equal(got, []string{first, second}) {
 		t.Fatalf("%q, %v", got, err)
 	}
 	why := errors.New("interrupted")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(why)
-	if _, err := p.ask(ctx, req, 1, 0); !errors.Is(err, why) {
+	if _, err := p.ask(ctx, req, 1, 0, ""); !errors.Is(err, why) {
 		t.Errorf("%v", err)
 	}
 }

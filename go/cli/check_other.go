@@ -5,4 +5,4 @@ package cli
 import "etcha/go/config"
 
 // checkNode has nothing to check: this machine cannot be a node.
-func checkNode(*config.Config) error { return nil }
+func (a *app) checkNode(*config.Config) error { return nil }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcha/go/config"
+	"etcha/go/wire"
 )
 
 // completeShell completes SOURCE from the sources that this machine knows by
@@ -75,7 +76,10 @@ func (t *attach) completeSession(c *cobra.Command, args []string, _ string) ([]c
 		}
 	}
 	var names []cobra.Completion
-	for _, f := range q.list(ctx) {
+	for _, f := range distinct(q.list(ctx)) {
+		if f.info.State == wire.SessionEnded {
+			continue
+		}
 		names = append(names, cobra.CompletionWithDesc(f.info.Session,
 			fmt.Sprintf("%s on %s, %s, by %s", f.info.Source, f.node.where, f.info.State, who(f.info.Subject, f.info.Key))))
 	}

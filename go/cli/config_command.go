@@ -95,7 +95,7 @@ this machine has them. The exit status is 1 when something is wrong.`,
 				a.report(err)
 				return exit(errs.ExitOther)
 			}
-			if err := checkNode(loaded.Config); err != nil {
+			if err := a.checkNode(loaded.Config); err != nil {
 				a.report(err)
 				return exit(errs.ExitOther)
 			}

@@ -218,6 +218,7 @@ func (d *demo) runShell(ctx context.Context, signals <-chan os.Signal) error {
 		"-c", d.path("etcha.jsonnet"), "-x", "targets_localhost_port=" + port,
 		"shell", "-i", d.path("key"), "--known-nodes", d.path("known-nodes"), "--node-id", d.ready.ID,
 		"--end-status", "0", // a demo that somebody has seen enough of is no failure
+		"--no-detach",
 		d.source, "localhost",
 	}
 	if len(d.args) > 0 {

@@ -132,7 +132,8 @@ var exitStatuses = [...][2]string{
 	{"0", "it worked; `etcha shell` and `etcha demo`: the remote program's status was 0"},
 	{"1", "an error that is not named here, such as a wrong configuration"},
 	{fmtExitUsage, "wrong flags or arguments, or something they name is missing"},
-	{"1–254", "`etcha shell` and `etcha demo`: the remote program's own status"},
+	{"1–254", "`etcha shell`, `etcha attach`, `etcha sessions join` and `etcha demo`: the remote program's own status"},
+	{"126, 127", "the program could not be started: may not be executed, is not there"},
 	{"128 + n", "`etcha shell` and `etcha demo`: signal n ended the remote program, or the client itself; 141 when nobody reads stdout any more"},
 	{"255", "the node could not be reached, refused, was lost, or ended the session; the session was ended with `~.`"},
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,6 +93,7 @@ func (q *search) one(all []found, session string) (found, error) {
 			fit = append(fit, f)
 		}
 	}
+	fit, over = distinct(fit), distinct(over)
 	switch {
 	case len(fit) == 1:
 		return fit[0], nil
@@ -103,10 +105,27 @@ func (q *search) one(all []found, session string) (found, error) {
 	return found{}, errs.Usage("%q is the beginning of several sessions:\n%s", session, q.table(fit)).WithHint("write more of it")
 }
 
+// distinct leaves out a session that was found before on the same node: two
+// targets may lead to one.
+func distinct(all []found) []found {
+	var kept []found
+	for _, f := range all {
+		if !slices.ContainsFunc(kept, f.same) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// same reports whether both are one session, as far as the nodes say.
+func (f found) same(other found) bool {
+	return f.info.Session == other.info.Session && f.node.id == other.node.id
+}
+
 func hasEnded(f found) error {
 	e := errs.Transport(nil, "session %s on %s has ended", f.info.Session, f.node.where)
-	if f.info.Exit != nil && f.info.Exit.Reason != wire.ReasonExited {
-		e.Text = fmt.Sprintf("session %s on %s %s", f.info.Session, f.node.where, endText(f.info.Exit.Reason))
+	if f.info.Exit != nil {
+		e.Text = fmt.Sprintf("session %s on %s %s", f.info.Session, f.node.where, watchedEnd(*f.info.Exit))
 	}
 	e.Code = wire.CodeNotFound
 	return e
@@ -135,19 +154,26 @@ func (q *search) noSession(session string) error {
 func (q *search) own(all []found) (found, error) {
 	var fit []found
 	for _, f := range all {
-		if f.info.State == wire.SessionDetached && q.isOwn(f.info) {
+		if f.info.State == wire.SessionDetached && f.info.Own {
 			fit = append(fit, f)
 		}
 	}
+	fit = distinct(fit)
 	switch len(fit) {
 	case 1:
 		return fit[0], nil
 	case 0:
-		if failed := q.nodes.failed(q.set.Config); failed != nil {
+		none := errs.Usage("there is no detached session of your key").
+			WithHint("etcha sessions lists all; etcha attach SESSION takes one over from where it is attached")
+		failed := q.nodes.failed(q.set.Config)
+		switch {
+		case failed == nil:
+			return found{}, none
+		case len(q.nodes) == 1:
 			return found{}, failed
 		}
-		return found{}, errs.Usage("there is no detached session of your key").
-			WithHint("etcha sessions lists all; etcha attach SESSION takes one over from where it is attached")
+		none.Text += " on the targets that answer"
+		return found{}, errors.Join(append(single(failed), none)...)
 	}
 	if in, out, err := openConsole(); err == nil && isTerminal(q.access.app.env.Stdin) {
 		defer in.Close()
@@ -165,12 +191,6 @@ func (q *search) own(all []found) (found, error) {
 		}
 	}
 	return found{}, errs.Usage("several detached sessions are yours:\n%s", q.table(fit)).WithHint("etcha attach SESSION")
-}
-
-// isOwn reports whether a session was opened with this key.
-func (q *search) isOwn(i wire.SessionInfo) bool {
-	pub := q.key.Public()
-	return i.Key == pub.Thumbprint() || i.Key != "" && i.Key == pub.ID()
 }
 
 // table lists sessions for a person, without a line's end at its end.

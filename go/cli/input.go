@@ -161,6 +161,10 @@ func (r *remote) ended() error {
 
 // detaches reports whether there is something to come back to.
 func (r *remote) detaches() bool {
+	if r.noDetach {
+		r.note("the node goes with this session: there would be nothing to come back to")
+		return false
+	}
 	if r.guest() || r.sess.Info().ResumeFor > 0 {
 		return true
 	}
@@ -196,11 +200,13 @@ func escapeTable(char string) string {
 // escapeTable lists what there is for one's part in the session.
 func (r *remote) escapeTable() string {
 	table := escapeTable(r.esc.name())
-	if !r.guest() {
+	if !r.guest() && !r.noDetach {
 		return table
 	}
-	lines := strings.Split(table, "\n")
-	lines = slices.Delete(lines, 1, 2)
+	lines := slices.Delete(strings.Split(table, "\n"), 1, 2) // ~d
+	if !r.guest() {
+		return strings.Join(lines, "\n")
+	}
 	lines[0] = strings.Replace(lines[0], "end the session", "leave the session", 1)
 	return strings.Join(lines, "\n")
 }

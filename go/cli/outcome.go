@@ -73,7 +73,7 @@ func (r *remote) outcome(ended wire.Exit, err error) error {
 	return r.explain(err)
 }
 
-// watchedEnd is what somebody who watched is told of the end.
+// watchedEnd is what somebody is told of the end whose exit status it is not.
 func watchedEnd(e wire.Exit) string {
 	if e.Reason != wire.ReasonExited {
 		return endText(e.Reason)

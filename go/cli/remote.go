@@ -60,6 +60,7 @@ type remoteOptions struct {
 	esc       escapes
 	noStdin   bool
 	endStatus int       // of the escape sequence for the end
+	noDetach  bool      // the node does not outlive the session
 	pty       bool      // the program has a terminal
 	role      wire.Role // that is asked for; empty: the owner's
 }
@@ -112,6 +113,7 @@ func (r *remote) run(ctx context.Context, c *client.Client) (err error) {
 		r.app.stderr.raw.Store(true)
 		r.line.enable()
 	}
+	r.tellRecording()
 	r.compareSizes(r.sess.Info().Cols, r.sess.Info().Rows)
 	r.output.start()
 	r.errors.start()
@@ -324,6 +326,26 @@ func (r *remote) viewer() bool { return r.role == wire.RoleViewer }
 
 // guest reports whether the session is another's, whose terminal counts.
 func (r *remote) guest() bool { return r.viewer() || r.role == wire.RoleJoined }
+
+// tellRecording tells a person that the session is recorded. What scripts write
+// to stderr is left alone.
+func (r *remote) tellRecording() {
+	if what := r.sess.Info().Recording; what != "" && isTerminal(r.app.env.Stderr) {
+		r.note("this session is recorded: %s", recordedText(what))
+	}
+}
+
+// recordedText says for people what is recorded.
+func recordedText(recording string) string {
+	switch recording {
+	case "output":
+		return "what it shows"
+	case "full":
+		return "what it shows and what is typed"
+	default:
+		return recording
+	}
+}
 
 // compareSizes says once when a guest's terminal is too small for the picture.
 func (r *remote) compareSizes(cols, rows uint16) {

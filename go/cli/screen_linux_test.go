@@ -265,7 +265,8 @@ func newShellNode(t *testing.T) *shellNode {
 		t.Fatal(err)
 	}
 	conf := "{ run: { stateDir: '" + dir + "/state', verifyKeys: ['" + strings.TrimSpace(string(pub)) + "'] },\n" +
-		"  sources: { debug: { shell: { command: '/bin/bash --norc --noprofile', acceptEnv: ['*'], share: 'true', detachFor: '1h' } } } }\n"
+		"  sources: { debug: { shell: { command: '/bin/bash --norc --noprofile', acceptEnv: ['*'], share: 'true', detachFor: '1h' } },\n" +
+		"    recorded: { shell: { command: '/bin/bash --norc --noprofile', record: 'output' } } } }\n"
 	if err := os.WriteFile(filepath.Join(dir, "etcha.jsonnet"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -144,6 +144,8 @@ func (t *attach) enter(ctx context.Context, q *search, f found) error {
 		if err == nil && t.role == wire.RoleJoined && sess.Info().Role == wire.RoleViewer {
 			r.role = wire.RoleViewer
 			r.note("the node lets you watch only, not type; q leaves")
+		} else if err == nil {
+			t.greet(r, f)
 		}
 		return sess, err
 	}
@@ -153,6 +155,21 @@ func (t *attach) enter(ctx context.Context, q *search, f found) error {
 	}
 	defer c.Close()
 	return r.run(ctx, c)
+}
+
+// greet tells a guest at a terminal whose session this is, and the way out.
+func (t *attach) greet(r *remote, f found) {
+	if !r.guest() || r.tty == nil {
+		return
+	}
+	what, out := "watching", "q leaves"
+	if r.role == wire.RoleJoined {
+		what, out = "typing in", "it goes on when you leave"
+		if !t.esc.off {
+			out = t.esc.name() + ". leaves"
+		}
+	}
+	r.note("%s the session of %s, source %s; %s", what, who(f.info.Subject, f.info.Key), f.info.Source, out)
 }
 
 // begin asks the node.

@@ -226,6 +226,13 @@ func TestAttachAnswersNothing(t *testing.T) {
 	}
 }
 
+func TestRecordingIsTold(t *testing.T) {
+	s := onScreen(t, newShellNode(t).do("shell", "recorded", "myhost"))
+	s.seesLine("etcha: this session is recorded: what it shows")
+	s.types("exit\r")
+	s.ends(0)
+}
+
 func TestWatchJoinKill(t *testing.T) {
 	n := newShellNode(t)
 	owner := n.open(t)
@@ -234,6 +241,7 @@ func TestWatchJoinKill(t *testing.T) {
 	id := n.session(t)
 
 	viewer := onScreen(t, n.do("sessions", "watch", id, "myhost"))
+	viewer.sees("q leaves")
 	viewer.seesLine("before")
 	owner.sees("watches")
 	owner.types("echo seen\r")

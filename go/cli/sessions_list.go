@@ -211,13 +211,17 @@ func since(ms int64, now time.Time) string {
 
 // shortest is how many characters of their IDs tell sessions apart.
 func shortest(all []found) int {
+	whole := map[string]bool{} // one may be there twice: under two names of its node
+	for _, f := range all {
+		whole[f.info.Session] = true
+	}
 	for n := shortID; ; n++ {
 		seen, long := map[string]bool{}, false
-		for _, f := range all {
-			seen[f.info.Session[:min(n, len(f.info.Session))]] = true
-			long = long || len(f.info.Session) > n
+		for id := range whole {
+			seen[id[:min(n, len(id))]] = true
+			long = long || len(id) > n
 		}
-		if len(seen) == len(all) || !long {
+		if len(seen) == len(whole) || !long {
 			return n
 		}
 	}

@@ -26,7 +26,8 @@ type shell struct {
 	noStdin         bool
 	detach          bool
 	approvals       string
-	endStatus       int // of the escape sequence for the end
+	endStatus       int  // of the escape sequence for the end
+	noDetach        bool // the escape sequence that leaves the session is refused
 
 	source, target string
 	args           []string
@@ -82,6 +83,8 @@ etcha shell --detach debug myhost      a shell to come back to`,
 	s.access.flags(f)
 	f.IntVar(&s.endStatus, "end-status", errs.ExitTransport, "the exit `STATUS` of the escape sequence for the end")
 	noError(f.MarkHidden("end-status"))
+	f.BoolVar(&s.noDetach, "no-detach", false, "refuse the escape sequence that leaves the session")
+	noError(f.MarkHidden("no-detach"))
 	return c
 }
 
@@ -110,7 +113,7 @@ func (s *shell) run(ctx context.Context, args []string, dash int) error {
 	c, err := s.reach(set, where, key, client.Options{
 		Notify: r.notify,
 		Approve: func(ctx context.Context, n client.ApprovalNeeded) ([]string, error) {
-			return asked.ask(ctx, n.Request, n.Need, n.Have)
+			return asked.ask(ctx, n.Request, n.Need, n.Have, n.Why)
 		},
 	})
 	if err != nil {
@@ -131,7 +134,7 @@ func (s *shell) newRemote(set *settings, where place) *remote {
 		s.app.warnNoTerminal()
 	}
 	r := s.app.newRemote(remoteOptions{
-		log: set.log, where: where, esc: s.esc, noStdin: s.noStdin, endStatus: s.endStatus,
+		log: set.log, where: where, esc: s.esc, noStdin: s.noStdin, endStatus: s.endStatus, noDetach: s.noDetach,
 		// Of a session that is left at once stdout gets the ID only.
 		pty: !s.noPTY && (s.forcePTY || stdin && (stdout || s.detach) && !s.noStdin),
 	})

@@ -117,8 +117,11 @@ func sourceRow(i wire.SourceInfo) string {
 		return "no"
 	}
 	now := "may be used"
-	if i.Denied != "" {
+	switch {
+	case i.Denied != "":
 		now = i.Denied
+	case !i.Shell && len(i.Processes) == 0:
+		now = "no shell"
 	}
 	if i.BreakGlass {
 		now += ", break glass"

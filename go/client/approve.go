@@ -16,6 +16,7 @@ type ApprovalNeeded struct {
 	Digest  string           // its digest
 	Need    int              // counter-signatures in all
 	Have    int              // of those, valid ones that came along
+	Why     string           // the node's own words, for people: also why others do not count
 }
 
 // approved calls open, with the counter-signatures that Options.Approve gives
@@ -34,6 +35,7 @@ func (c *Client) approved(ctx context.Context, source string, sh wire.Shell, cnf
 		need := ApprovalNeeded{
 			Request: wire.NewOpenRequest(node, c.o.Signer.Public().Thumbprint(), claims),
 			Need:    refused.Problem.Approval.Need, Have: refused.Problem.Approval.Have,
+			Why: printable(refused.Problem.Detail, maxMessage),
 		}
 		need.Digest = need.Request.Digest()
 		if given := refused.Problem.Approval.Digest; given != need.Digest {

@@ -6,7 +6,8 @@
 // word about itself and the correction of the clock (node.go), tokens padded to
 // steps (sign.go), connections (connection.go, link.go, pulse.go), the stream
 // (stream.go), input (input.go, outage.go, send.go: the one place that sends it),
-// control operations and acknowledgements (control.go), going on after a loss
+// control operations and acknowledgements (control.go), the rhythm of typing
+// (rhythm.go), going on after a loss
 // (resume.go), leaving (leave.go), other people's sessions (members.go), lists
 // (sessions.go) and counter-signatures (approve.go). It shows nothing and asks
 // nobody: what a person should know goes to Options.Notify.
@@ -65,6 +66,15 @@
 // arrive within its five seconds is refused. Input that is not answered, or refused
 // for a reason that may pass, is sent again for as long as a lost link would be
 // looked for.
+//
+// # Rhythm
+//
+// Where the node has it so (rhythm.go), decoys leave while somebody types and for a
+// while after. With wire.ObscureChaff they leave between keys and take no place that
+// a key could want. With wire.ObscureInterval input leaves on a beat only: Write
+// queues it and wakes nothing that sends, the beat takes what there is or a decoy,
+// and senders that are through take nothing else. A decoy is sent once and belongs
+// to no chunk. While nobody types no timer runs.
 //
 // # Goroutines
 //

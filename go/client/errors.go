@@ -74,7 +74,12 @@ func (e *ProxyError) Error() string {
 // exit, and there was no way back for as long as the node keeps a session.
 type LossError struct{ Err error }
 
-func (e *LossError) Error() string { return "the session was lost: " + e.Err.Error() }
+func (e *LossError) Error() string {
+	if errors.Is(e.Err, ErrReplaced) {
+		return e.Err.Error() // it goes on, elsewhere
+	}
+	return "the session was lost: " + e.Err.Error()
+}
 
 // Unwrap gives the cause.
 func (e *LossError) Unwrap() error { return e.Err }

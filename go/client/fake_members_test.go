@@ -37,7 +37,9 @@ func (n *node) byOpener(w http.ResponseWriter, r *http.Request, tok []byte) bool
 	}
 	switch {
 	case path == wire.PathSources && c.Shell.Op == wire.OpSources:
-		answerJSON(w, wire.SourceList{Node: n.identity.ID(), Sources: []wire.SourceInfo{{Source: source, Shell: true, Denied: "not\x1b now"}}})
+		answerJSON(w, wire.SourceList{Node: n.identity.ID() + "\x1b", Sources: []wire.SourceInfo{{
+			Source: source, Shell: true, Denied: "not\x1b now", Obscure: "cha\x1bff",
+		}}})
 	case path == wire.PathSessions && c.Shell.Op == wire.OpList && r.Header.Get("Accept") == wire.TypeEventStream:
 		n.feed(w)
 	case path == wire.PathSessions && c.Shell.Op == wire.OpList:
@@ -51,9 +53,11 @@ func (n *node) byOpener(w http.ResponseWriter, r *http.Request, tok []byte) bool
 func (n *node) listed() wire.SessionList {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	list := wire.SessionList{Node: n.identity.ID()}
+	list := wire.SessionList{Node: n.identity.ID() + "\x1b"}
 	for id := range n.sessions {
-		list.Sessions = append(list.Sessions, wire.SessionInfo{Session: id, Source: source, Title: "a\x1b[2Jb"})
+		list.Sessions = append(list.Sessions, wire.SessionInfo{
+			Session: id, Source: source, Title: "a\x1b[2Jb", State: "att\x1bached", Members: []wire.Member{{Role: "view\x1ber"}},
+		})
 	}
 	return list
 }
@@ -86,7 +90,7 @@ func (n *node) visit(w http.ResponseWriter, r *http.Request, c *wire.Claims, tok
 		answerJSON(w, struct{}{})
 		return
 	}
-	info := n.describe(p, tok)
+	info := n.describe(p, tok, 0)
 	info.Role = wire.RoleViewer
 	if c.Shell.Op == wire.OpJoin {
 		info.Role = wire.RoleJoined

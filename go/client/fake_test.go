@@ -270,14 +270,14 @@ func (n *node) open(w http.ResponseWriter, r *http.Request, c *wire.Claims, tok 
 	n.stream(w, r, p, p.takeOver(0), tok)
 }
 
-// describe is the data of a stream's first event.
-func (n *node) describe(p *program, tok []byte) wire.Session {
+// describe is the data of a stream's first event, for who has given so much input.
+func (n *node) describe(p *program, tok []byte, input uint64) wire.Session {
 	info := wire.Session{
 		Session: p.id, Node: n.identity.ID(), Source: source, User: "tester",
 		Started: n.clock().UnixMilli(), Window: n.window, ResumeFor: 300,
 	}
 	var err error
-	if info.Proof, err = n.identity.Prove(wire.ProofClaims{IssuedAt: n.clock().Unix(), Session: p.id, Request: token.RequestHash(tok)}); err != nil {
+	if info.Proof, err = n.identity.Prove(wire.ProofClaims{IssuedAt: n.clock().Unix(), Session: p.id, Request: token.RequestHash(tok), Input: input}); err != nil {
 		n.t.Error(err)
 	}
 	return info
@@ -285,7 +285,10 @@ func (n *node) describe(p *program, tok []byte) wire.Session {
 
 // stream answers with a session's events, as its stream with this number.
 func (n *node) stream(w http.ResponseWriter, r *http.Request, p *program, gen int, tok []byte) {
-	info := n.describe(p, tok)
+	p.mu.Lock()
+	accepted := p.accepted
+	p.mu.Unlock()
+	info := n.describe(p, tok, accepted)
 	p.mu.Lock()
 	info.OutputStart, info.InputOffset, info.Seq = p.tail(), p.accepted, p.seq
 	if p.pty {

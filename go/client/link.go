@@ -138,6 +138,9 @@ func (l *link) confirm(tok string) (wire.Session, error) {
 	if err == nil && proof.Session != info.Session {
 		err = errors.New("the proof is for another session")
 	}
+	if err == nil && info.InputOffset < proof.Input {
+		err = fmt.Errorf("the session event says that the node has %d bytes of input, the proof %d", info.InputOffset, proof.Input)
+	}
 	if err != nil {
 		e := errs.Transport(err, "the answer is not proven to come from node %s", s.node)
 		e.Code = CodeProof

@@ -62,6 +62,36 @@ func TestDetachAndAttach(t *testing.T) {
 	})
 }
 
+// Who comes new to a session does not know how much was typed before. Somebody in
+// the path who says that it was less has nothing typed: the beginning would be
+// taken for what the node has, and left out.
+func TestAttachWithLessInput(t *testing.T) {
+	n := newNode(t, cat).start(overHTTP2)
+	s := open(t, newClient(t, n.options()), wire.Shell{Detach: true}, nil, nil)
+	writePieces(t, s, "typed")
+	if err := s.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	inputs := n.asked(wire.OpInput)
+	n.editInfo = func(info *wire.Session) { info.InputOffset -= 3 }
+	_, err := newClient(t, n.options()).Attach(context.Background(), client.AttachRequest{Session: s.ID()}, nil, nil)
+	if errs.CodeOf(err) != client.CodeProof {
+		t.Errorf("attach: %v", err)
+	}
+	if n.asked(wire.OpInput) != inputs {
+		t.Error("input was sent")
+	}
+	n.editInfo = nil
+	again, err := newClient(t, n.options()).Attach(context.Background(), client.AttachRequest{Session: s.ID()}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	mustExit(t, again, exited)
+}
+
 // Who has taken a session over ends the other client's retries.
 func TestTakenOver(t *testing.T) {
 	n := newNode(t, cat).start(overHTTP2)
@@ -237,9 +267,11 @@ func TestListsAndSources(t *testing.T) {
 	list, err := c.Sessions(context.Background())
 	if err != nil || len(list.Sessions) != 1 || list.Sessions[0].Session != s.ID() || list.Sessions[0].Title != "a[2Jb" || list.Node != n.identity.ID() {
 		t.Errorf("sessions %+v: %v", list, err)
+	} else if i := list.Sessions[0]; i.State != wire.SessionAttached || i.Members[0].Role != wire.RoleViewer {
+		t.Errorf("session %+v", i)
 	}
 	sources, err := c.Sources(context.Background())
-	if err != nil || len(sources.Sources) != 1 || sources.Sources[0].Denied != "not now" {
+	if err != nil || len(sources.Sources) != 1 || sources.Sources[0].Denied != "not now" || sources.Sources[0].Obscure != wire.ObscureChaff || sources.Node != n.identity.ID() {
 		t.Errorf("sources %+v: %v", sources, err)
 	}
 	for name, f := range map[string]func() error{

@@ -29,6 +29,7 @@ func (c *Client) Sessions(ctx context.Context) (wire.SessionList, error) {
 
 func (c *Client) list(ctx context.Context) (list wire.SessionList, err error) {
 	err = c.act(ctx, wire.PathSessions, "", wire.OpList, &list)
+	clearText(maxMessage, &list.Node)
 	for i := range list.Sessions {
 		cleanInfo(&list.Sessions[i])
 	}
@@ -44,8 +45,10 @@ func (c *Client) Sources(ctx context.Context) (wire.SourceList, error) {
 	if err := c.act(ctx, wire.PathSources, "", wire.OpSources, &list); err != nil {
 		return wire.SourceList{}, c.explain(err, "list sources on %s", c.target)
 	}
+	clearText(maxMessage, &list.Node)
 	for i := range list.Sources {
 		info := &list.Sources[i]
+		info.Obscure = wire.Obscure(printable(string(info.Obscure), 50))
 		clearText(maxMessage, &info.Source, &info.Recording, &info.Denied)
 		for k := range info.Processes {
 			clearText(maxMessage, &info.Processes[k])
@@ -197,6 +200,7 @@ func feedEvent(ev sse.Event, f FeedFunc) error {
 		if err = json.Unmarshal(ev.Data, &list); err != nil {
 			break
 		}
+		clearText(maxMessage, &list.Node)
 		for i := range list.Sessions {
 			cleanInfo(&list.Sessions[i])
 		}
@@ -227,8 +231,10 @@ func told(err error) error {
 func cleanInfo(i *wire.SessionInfo) {
 	clearText(maxSessionID, &i.Session)
 	clearText(maxMessage, &i.Source, &i.Process, &i.Title, &i.User, &i.Key, &i.Subject, &i.Addr, &i.Recording)
+	i.State = wire.SessionState(printable(string(i.State), 50))
 	for k := range i.Members {
 		m := &i.Members[k]
+		m.Role = wire.Role(printable(string(m.Role), 50))
 		clearText(maxMessage, &m.Key, &m.Subject, &m.Addr)
 	}
 	if i.Exit != nil {

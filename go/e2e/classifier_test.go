@@ -214,6 +214,17 @@ func TestClassifier(t *testing.T) {
 	for now := 0.0; now < 40_100; now += 20 {
 		beat = append(beat, testkit.Packet{At: at(now), Size: 700, Up: true}, testkit.Packet{At: at(now + 3), Size: 300})
 	}
+	// Only the answer to a key is later than others.
+	late := slices.Clone(beat)
+	for i := 0; i < len(late); i += 2 {
+		n, _ := slices.BinarySearchFunc(keys, late[i].At, time.Time.Compare)
+		if n > 0 && late[i].At.Sub(keys[n-1]) <= 20*time.Millisecond {
+			late[i+1].At = late[i+1].At.Add(400 * time.Microsecond)
+		}
+	}
+	if a := auc(t, late, keys, others); a < 0.75 {
+		t.Errorf("answers to keys that are late: %.2f", a)
+	}
 	if a := auc(t, open, keys, others); a < 0.9 {
 		t.Errorf("keys that are not hidden: %.2f", a)
 	}

@@ -197,6 +197,7 @@ func (p *pasting) check() {
 
 // A session goes on through whatever a network does, and nothing is lost or doubled.
 func TestSessionsSurviveTheNetwork(t *testing.T) {
+	t.Parallel() // it mostly waits
 	cuts, dark := 100, 60*time.Second
 	if testing.Short() {
 		cuts, dark = 20, 5*time.Second
@@ -235,6 +236,7 @@ func sessionsOf(t *testing.T, n *testkit.Node) int {
 // Sessions go on while their daemon is restarted, killed, killed with everything
 // in its control group, or replaced by another version with its keeper.
 func TestSessionsSurviveTheDaemon(t *testing.T) {
+	t.Parallel() // it mostly waits
 	times := 20
 	if testing.Short() {
 		times = 3
@@ -282,6 +284,7 @@ func TestSessionsSurviveTheDaemon(t *testing.T) {
 }
 
 func TestSessionsSurviveAnUpgrade(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := newSurvivor(t)
 	counting, pasting := s.count(), s.paste(50*time.Millisecond)
 	testkit.Eventually(t, "both sessions to be open", func() bool { return sessionsOf(t, s.node) == 2 })

@@ -35,6 +35,9 @@ func (r *Recorder) put(lines []byte, next state) error {
 	case limit > 0 && r.st.size+int64(len(lines)) > limit-limitReserve:
 		return r.limit()
 	}
+	if err := r.room(len(lines)); err != nil {
+		return r.failed(err)
+	}
 	return r.commit(lines, next)
 }
 
@@ -140,8 +143,9 @@ func (r *Recorder) elapsed() time.Duration {
 }
 
 func (r *Recorder) summary() Summary {
+	_, _, session, _ := parseName(r.name)
 	return Summary{
-		File: r.name, Size: r.st.size, SHA256: hex.EncodeToString(r.st.digest[:]),
+		File: r.name, Session: session, Size: r.st.size, SHA256: hex.EncodeToString(r.st.digest[:]),
 		Output: r.st.output - r.st.missing, Input: r.st.input,
 	}
 }

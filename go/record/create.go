@@ -36,6 +36,9 @@ func Create(o Options, h Header) (*Recorder, error) {
 	}
 	r := &Recorder{o: o, dir: o.Dir, name: name, format: o.Format, sum: sha256.New()}
 	r.st = state{started: h.Started, cols: h.Cols, rows: h.Rows}
+	if err := r.room(lookEvery); err != nil {
+		return nil, fmt.Errorf("record session %q: %w", h.Session, err)
+	}
 	if err := r.create(line); err != nil {
 		return nil, fmt.Errorf("record session %q: %w", h.Session, err)
 	}

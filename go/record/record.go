@@ -75,6 +75,7 @@ type Recorder struct {
 // Summary is a finished recording.
 type Summary struct {
 	File          string // name in the folder
+	Session       string // ID
 	Size          int64  // bytes
 	SHA256        string // of the file, hex
 	Output, Input uint64 // bytes recorded

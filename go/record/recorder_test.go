@@ -63,7 +63,7 @@ func TestWhatIsWritten(t *testing.T) {
 				t.Errorf("wrote:\n%s\nwant:\n%s", got, want)
 			}
 			sum := sha256.Sum256(got)
-			if (s != Summary{File: s.File, Size: int64(len(got)), SHA256: hex.EncodeToString(sum[:]), Output: 9, Input: 3}) {
+			if (s != Summary{File: s.File, Session: sample().Session, Size: int64(len(got)), SHA256: hex.EncodeToString(sum[:]), Output: 9, Input: 3}) {
 				t.Errorf("summary %+v", s)
 			}
 			for line := range strings.Lines(string(got)) {

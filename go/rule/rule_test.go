@@ -111,11 +111,13 @@ func TestCompileErrors(t *testing.T) {
 		`inCIDR(addr)`:                 `at 1:1: inCIDR needs an address and a network: inCIDR(addr, "10.0.0.0/8")`,
 		`inCIDR(addr, "10.0.0/8")`:     `at 1:14: not a network such as 10.0.0.0/8`,
 		`inCIDR(addr, "fe80::1%eth0")`: `at 1:14: not a network such as 10.0.0.0/8`,
-		`all(args, any(args, true))`:   `at 1:21: a loop within a loop takes too long`,
-		`$env["op"] == ""`:             `at 1:1: unknown word "$env"; did you mean env?`,
-		`repeat("a", 9) == ""`:         `at 1:1: unknown word "repeat"; the nearest known one is upper`,
-		`toJSON(env) == ""`:            `at 1:1: unknown word "toJSON"; the nearest known one is own`,
-		strings.Repeat("!", 9<<10):     `the rule has 9216 bytes; the limit is 8192`,
+		// It would contain no address, and a rule with "not" before it let everybody in.
+		`!inCIDR(addr, "::ffff:10.0.0.0/104")`:                 `at 1:15: not a network such as 10.0.0.0/8`,
+		`all(args, any(args, true))`:                           `at 1:21: a loop within a loop takes too long`,
+		`$env["op"] == ""`:                                     `at 1:1: unknown word "$env"; did you mean env?`,
+		`repeat("a", 9) == ""`:                                 `at 1:1: unknown word "repeat"; the nearest known one is upper`,
+		`toJSON(env) == ""`:                                    `at 1:1: unknown word "toJSON"; the nearest known one is own`,
+		strings.Repeat("!", 9<<10):                             `the rule has 9216 bytes; the limit is 8192`,
 		strings.TrimSuffix(strings.Repeat("pty&&", 600), "&&"): `the rule is too large`,
 	} {
 		_, err := rule.Compile(text)

@@ -92,9 +92,14 @@ func inCIDR(addr string, nets ...string) (bool, error) {
 	return false, nil
 }
 
-// network reads a network, or an address that stands for itself.
+// network reads a network, or an address that stands for itself. One of IPv4
+// addresses in their form of IPv6 would contain none, as addresses are compared
+// in the shortest form.
 func network(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil {
+		if p.Addr().Is4In6() {
+			return netip.Prefix{}, errNet
+		}
 		return p.Masked(), nil
 	}
 	a, err := netip.ParseAddr(s)

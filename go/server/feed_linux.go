@@ -18,8 +18,12 @@ import (
 	"etcha/go/wire"
 )
 
-// maxFeeds bounds the live lists that are served at once.
-const maxFeeds = 256
+// Bounds of the live lists that are served at once: of all, and of one key, so
+// that nobody takes the place of all others.
+const (
+	maxFeeds     = 256
+	maxFeedsEach = 16
+)
 
 // feeds is the live lists of sessions. What each of them shows is decided by
 // policy for whoever asked, event by event.
@@ -30,10 +34,12 @@ type feeds struct {
 
 	mu     sync.Mutex
 	topics map[*sse.Topic]authz.Identity
+	count  int
+	each   map[string]int // by the key's thumbprint
 }
 
 func newFeeds(decide func(authz.Identity, authz.Record) bool) *feeds {
-	return &feeds{server: sse.NewFeeds(), decide: decide, topics: map[*sse.Topic]authz.Identity{}}
+	return &feeds{server: sse.NewFeeds(), decide: decide, topics: map[*sse.Topic]authz.Identity{}, each: map[string]int{}}
 }
 
 // happened tells those who may see the session, by its record. It does not wait
@@ -79,18 +85,37 @@ func (f *feeds) remove(t *sse.Topic) {
 	delete(f.topics, t)
 }
 
-func (f *feeds) full() bool {
+// enter takes a place for a live list; leave gives it back.
+func (f *feeds) enter(id authz.Identity) (leave func(), err error) {
+	key := id.Key.Thumbprint()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.topics) >= maxFeeds
+	switch {
+	case f.count >= maxFeeds:
+		return nil, errs.New(wire.CodeLimited, "the node serves %d live lists, which is its limit", maxFeeds)
+	case f.each[key] >= maxFeedsEach:
+		return nil, errs.New(wire.CodeLimited, "this key has %d live lists, which is its limit", maxFeedsEach)
+	}
+	f.count++
+	f.each[key]++
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.count--
+		if f.each[key]--; f.each[key] == 0 {
+			delete(f.each, key)
+		}
+	}, nil
 }
 
 // feed answers with the live list.
 func (q *request) feed(live *shells, id authz.Identity) {
-	if q.h.witness.feeds.full() {
-		q.fail(errs.New(wire.CodeLimited, "the node serves %d live lists, which is its limit", maxFeeds))
+	leave, err := q.h.witness.feeds.enter(id)
+	if err != nil {
+		q.fail(err)
 		return
 	}
+	defer leave()
 	ctx, cancel := context.WithCancel(q.r.Context())
 	defer cancel()
 	w := &feedWriter{streamWriter: streamWriter{q: q, contentType: wire.TypeEventStream}, fail: cancel}

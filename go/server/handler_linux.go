@@ -90,6 +90,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !q.readBody() {
 		return
 	}
+	q.set = h.settings.Load() // a body may take its time, and be there before a key is taken away
 	if err := h.acceptable(r); err != nil {
 		q.notFound(metrics.Refusal(wire.CodeNotFound), err)
 		return

@@ -140,7 +140,7 @@ func (n *node) finishLost(live func(session string) bool) {
 	}
 	for _, s := range all {
 		n.witness.add(testimony{entry: audit.Entry{
-			Event: audit.Recorded, Reason: string(wire.ReasonKeeper), Detail: audit.RecordedDetail(s.File, s.Size, s.SHA256),
+			Event: audit.Recorded, Session: s.Session, Reason: string(wire.ReasonKeeper), Detail: audit.RecordedDetail(s.File, s.Size, s.SHA256),
 		}})
 	}
 }

@@ -25,7 +25,7 @@ type request struct {
 	h    *handler
 	r    *http.Request
 	rc   *http.ResponseController
-	set  *settings // as they were when the request came
+	set  *settings // as they were when the request was there whole
 	num  uint64    // counts requests, for the log
 	from time.Time
 

@@ -42,7 +42,7 @@ func (q *request) sources() {
 		return
 	}
 	q.json(http.StatusOK, wire.TypeJSON, wire.SourceList{
-		Node: q.h.identity.ID(), Sources: q.set.policy.Sources(id, q.context()),
+		Node: q.h.identity.ID(), Sources: q.policy().Sources(id, q.context()),
 	})
 }
 
@@ -60,7 +60,7 @@ func (q *request) oneSession() {
 	}
 	q.source = s.Source()
 	op := c.Shell.Op
-	if err := q.set.policy.Act(id, op, s.Record(), q.context()); err != nil {
+	if err := q.policy().Act(id, op, s.Record(), q.context()); err != nil {
 		q.denied(metrics.RefusedNoSession, err)
 		return
 	}
@@ -123,6 +123,9 @@ func permitted(op wire.Op, ops []wire.Op) error {
 func (q *request) identity(by token.PublicKey, c wire.Claims) authz.Identity {
 	return authz.Identity{Key: by, Subject: c.Subject, Addr: q.peer}
 }
+
+// policy is the newest one: a request may have waited for its verification.
+func (q *request) policy() *authz.Policy { return q.h.settings.Load().policy }
 
 // context is where and when a policy decides.
 func (q *request) context() authz.Context {

@@ -61,13 +61,15 @@ func newSettings(c *config.Config) (*settings, error) {
 
 // Check finds what would keep a node with this configuration, which go/config has
 // checked, from starting on this machine as this user: accounts, keys,
-// certificates. It changes nothing.
-func Check(c *config.Config) error {
-	if _, err := newSettings(c); err != nil {
-		return err
+// certificates. It changes nothing. The warnings are about what would not do what
+// it looks like.
+func Check(c *config.Config) (warnings []string, err error) {
+	s, err := newSettings(c)
+	if err != nil {
+		return nil, err
 	}
-	_, err := readTLS(c.HTTPServer)
-	return err
+	_, err = readTLS(c.HTTPServer)
+	return s.warnings, err
 }
 
 // readSources makes the sources in the order of their names, so that the first

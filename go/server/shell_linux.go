@@ -40,7 +40,7 @@ func (q *request) open() {
 		q.fail(err)
 		return
 	}
-	grant, err := q.set.policy.Open(q.identity(by, claims), claims, q.context())
+	grant, err := q.policy().Open(q.identity(by, claims), claims, q.context())
 	if err != nil {
 		q.denied(metrics.RefusedToken, err)
 		return
@@ -63,7 +63,7 @@ func (q *request) open() {
 // can be ended without anybody having typed.
 func (q *request) writeDown(s *session.Session, g authz.Grant) error {
 	must := g.Shell().MustRecord || q.set.config.Run.Ship.Required
-	err := q.h.witness.opened(q.r.Context(), s.Info(), g, q.set.config.Run.Ship.Required)
+	err := q.h.witness.opened(q.r.Context(), s.ID(), q.set.config.Run.Ship.Required)
 	if err == nil || !must {
 		return nil
 	}
@@ -159,14 +159,15 @@ func (q *request) attach(s *session.Session, by token.PublicKey, c wire.Claims) 
 	if err == nil {
 		err = q.mayAttach(s, by, c)
 	}
+	var reign session.Reign
 	if err == nil {
-		err = s.Attach(q.r.Context(), q.identity(by, c), c)
+		reign, err = s.Attach(q.r.Context(), q.identity(by, c), c)
 	}
 	if err != nil {
 		q.denied(metrics.RefusedNoSession, err)
 		return
 	}
-	q.stream(s, session.Start{From: c.Shell.Offset, Tok: q.body, Attach: true})
+	q.stream(s, session.Start{From: c.Shell.Offset, Tok: q.body, Attach: true, Reign: reign})
 }
 
 // mayAttach asks policy, unless it is the session's own client that comes back.
@@ -174,7 +175,7 @@ func (q *request) mayAttach(s *session.Session, by token.PublicKey, c wire.Claim
 	if own, ok := s.SessionKey(); ok && own.Equal(by) {
 		return nil
 	}
-	return q.set.policy.Act(q.identity(by, c), wire.OpAttach, s.Record(), q.context())
+	return q.policy().Act(q.identity(by, c), wire.OpAttach, s.Record(), q.context())
 }
 
 // stream answers with a session's events until it ends or the client goes.

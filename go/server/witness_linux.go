@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"etcha/go/audit"
@@ -25,17 +27,19 @@ type witness struct {
 	ship    *ship.Shipper // nil: nothing is sent away
 	feeds   *feeds
 	records func(session string) (authz.Record, bool)
+	refusal *refusals
 
 	stopShip context.CancelFunc // nil: nothing is sent away
 	shipped  sync.WaitGroup
 
-	mu      sync.Mutex
-	queue   []testimony
-	more    chan struct{} // cap 1
-	closing bool
-	done    chan struct{}
-	known   map[string]authz.Record // of sessions that have not ended
-	broken  bool                    // the last entry could not be written; said once
+	mu       sync.Mutex
+	queue    []testimony
+	more     chan struct{} // cap 1
+	closing  bool
+	done     chan struct{}
+	openings map[string]*opening     // by session, until its opener's request has asked
+	known    map[string]authz.Record // of sessions that have not ended
+	broken   bool                    // the last entry could not be written; said once
 }
 
 // testimony is one thing to write down.
@@ -47,6 +51,8 @@ type testimony struct {
 
 func (w *witness) start() {
 	w.more, w.done, w.known = make(chan struct{}, 1), make(chan struct{}), map[string]authz.Record{}
+	w.openings = map[string]*opening{}
+	w.refusal = newRefusals(func(e audit.Entry) { w.add(testimony{entry: e}) })
 	go w.run()
 }
 
@@ -59,6 +65,7 @@ func (w *witness) shipping(run func(context.Context)) {
 
 // stop writes what is left and closes the log.
 func (w *witness) stop() error {
+	w.refusal.flush()
 	w.mu.Lock()
 	w.closing = true
 	w.mu.Unlock()
@@ -99,30 +106,53 @@ func (w *witness) run() {
 				}
 				break
 			}
-			for _, t := range all {
-				w.write(t)
+			for part := range slices.Chunk(all, together) {
+				w.write(part)
 			}
 		}
 	}
 }
 
-// write takes down one thing.
-func (w *witness) write(t testimony) {
-	if h := t.happened; h != nil {
-		w.tell(*h)
+// together is how many things are written down at once: those who act must not
+// be faster than the log.
+const together = 64
+
+// write takes several things down.
+func (w *witness) write(all []testimony) {
+	entries := make([]audit.Entry, 0, len(all))
+	for _, t := range all {
+		if t.happened != nil {
+			w.tell(*t.happened)
+		}
+		if t.entry.Event != "" {
+			entries = append(entries, t.entry)
+		}
 	}
-	if t.entry.Event == "" {
+	if len(entries) == 0 {
 		return
 	}
-	seq, err := w.append(t.entry)
-	if t.written != nil {
-		t.written(seq, err)
+	written, errs := w.audit.AppendAll(entries)
+	for _, err := range errs {
+		w.appended(err)
+	}
+	if w.ship != nil && slices.Contains(errs, nil) {
+		w.ship.Poke()
+	}
+	i := 0
+	for _, t := range all {
+		if t.entry.Event == "" {
+			continue
+		}
+		if t.written != nil {
+			t.written(written[i].Seq, errs[i])
+		}
+		i++
 	}
 }
 
-// append writes an entry. That it fails is said once until it works again.
-func (w *witness) append(e audit.Entry) (uint64, error) {
-	e, err := w.audit.Append(e)
+// appended counts an attempt to write an entry. That it fails is said once until
+// it works again.
+func (w *witness) appended(err error) {
 	w.metrics.AuditWritten(err)
 	switch {
 	case err != nil && !w.broken:
@@ -131,10 +161,6 @@ func (w *witness) append(e audit.Entry) (uint64, error) {
 		w.log.Info("audit log can be written again")
 	}
 	w.broken = err != nil
-	if err == nil && w.ship != nil {
-		w.ship.Poke()
-	}
-	return e.Seq, err
 }
 
 // tell passes what happened to a session on to the live lists.
@@ -150,18 +176,39 @@ func (w *witness) tell(h session.Happening) {
 	}
 	if h.Kind == session.Ended {
 		delete(w.known, id)
+		w.take(id) // of one that was given up before anybody asked
 	}
 }
 
 // happened is the sessions' observer.
 func (w *witness) happened(h session.Happening) {
 	w.count(h)
+	t := testimony{happened: &h, entry: entryOf(h)}
 	if h.Kind == session.Opened {
-		// The opener's own request writes it down, and may wait for it.
-		w.add(testimony{happened: &h})
-		return
+		// The opener's own request waits for it.
+		o := &opening{done: make(chan struct{})}
+		t.written = func(seq uint64, err error) { o.seq, o.err = seq, err; close(o.done) }
+		w.mu.Lock()
+		w.openings[h.Info.Session] = o
+		w.mu.Unlock()
 	}
-	w.add(testimony{happened: &h, entry: entryOf(h)})
+	w.add(t)
+}
+
+// opening is the entry of a session that was opened, on its way to the disk.
+type opening struct {
+	done chan struct{} // closed when it is there, or cannot be
+	seq  uint64
+	err  error
+}
+
+// take gives the opening of a session, once.
+func (w *witness) take(id string) *opening {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.openings[id]
+	delete(w.openings, id)
+	return o
 }
 
 func (w *witness) count(h session.Happening) {
@@ -175,22 +222,31 @@ func (w *witness) count(h session.Happening) {
 	}
 }
 
-// opened writes down that a session was opened, and waits until that is on disk,
-// and, where that is required, has arrived elsewhere.
-func (w *witness) opened(ctx context.Context, info wire.SessionInfo, g authz.Grant, required bool) error {
-	e := about(info, g.Identity())
-	e.Event, e.Detail = audit.Opened, openDetail(info, g)
-	seq, err := w.note(e)
-	if err != nil || !required || w.ship == nil {
-		return err
+// opened waits until the entry of a session that was opened is on disk, and, where
+// that is required, has arrived elsewhere.
+func (w *witness) opened(ctx context.Context, id string, required bool) error {
+	o := w.take(id)
+	if o == nil {
+		return errNoOpening
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if o.err != nil || !required || w.ship == nil {
+		return o.err
 	}
 	ctx, cancel := context.WithTimeout(ctx, wire.RequestRead)
 	defer cancel()
-	if err := w.ship.Wait(ctx, seq); err != nil {
+	if err := w.ship.Wait(ctx, o.seq); err != nil {
 		return fmt.Errorf("audit entry has not arrived where it is sent: %w", err)
 	}
 	return nil
 }
+
+// errNoOpening is a defect: a session that nobody was told of.
+var errNoOpening = errors.New("the session has no entry")
 
 // note writes an entry behind everything before it, and waits until it is on disk.
 func (w *witness) note(e audit.Entry) (seq uint64, err error) {
@@ -249,6 +305,8 @@ func keyText(k token.PublicKey) string {
 func entryOf(h session.Happening) audit.Entry {
 	e := about(h.Info, h.By)
 	switch h.Kind {
+	case session.Opened:
+		e.Event, e.Detail = audit.Opened, openDetail(h.Info, h.Grant)
 	case session.Attached:
 		e.Event = audit.Attached
 	case session.Watched:
@@ -292,12 +350,15 @@ func (w *witness) measure() {
 	}
 }
 
-// refused writes down a refusal of somebody who holds a key.
+// refused writes down a refusal of somebody who holds a key, or counts it.
 func (w *witness) refused(q *request, code wire.Code) {
 	switch code {
 	case wire.CodeDenied, wire.CodeApproval, wire.CodeReplayed, wire.CodeLimited, wire.CodeBadRequest, wire.CodeNotFound:
 	default:
 		return // not a decision about who may do what
+	}
+	if !w.refusal.take(q.by.Key.Thumbprint(), keyText(q.by.Key)) {
+		return
 	}
 	e := about(wire.SessionInfo{Session: q.session, Source: q.source}, q.by)
 	e.Event, e.Reason = audit.Refused, string(code)

@@ -30,36 +30,66 @@ import (
 // Refusals are of the codes not_found (another key), denied, offset (above the
 // head; an [OffsetError]), bad_request, draining and unready. A session that has
 // ended is attached to for its last output and its exit while they are remembered.
-func (s *Session) Attach(ctx context.Context, id authz.Identity, c wire.Claims) error {
+//
+// The reign that it gives goes with the stream: should the session have been given
+// to somebody else by then, the stream is refused.
+func (s *Session) Attach(ctx context.Context, id authz.Identity, c wire.Claims) (Reign, error) {
 	if err := s.mayAttach(id); err != nil {
-		return err
+		return 0, err
 	}
 	if c.Shell == nil || c.Shell.Op != wire.OpAttach {
-		return errs.New(wire.CodeBadRequest, "the operation is not %q", wire.OpAttach)
+		return 0, errs.New(wire.CodeBadRequest, "the operation is not %q", wire.OpAttach)
 	}
 	sh := *c.Shell
 	resize := sh.Cols != 0 || sh.Rows != 0
 	if resize {
 		if err := authz.CheckSize(sh.Cols, sh.Rows); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if head := s.state().Head; sh.Offset > head {
-		return headError(sh.Offset, head)
+		return 0, headError(sh.Offset, head)
 	}
 	if s.finale.Load() != nil {
-		return nil
+		return s.ruled(), nil
 	}
-	if err := s.rebind(ctx, id, c.Confirm); err != nil {
-		return keeperError(err)
+	reign, err := s.rebind(ctx, id, c.Confirm)
+	if err != nil {
+		return 0, keeperError(err)
 	}
 	s.acknowledge(max(sh.Ack, sh.Offset))
 	if resize {
 		if err := s.resizeTo(ctx, id.Key, c.Confirm, sh); err != nil {
-			return keeperError(err)
+			return 0, keeperError(err)
 		}
 	}
-	return nil
+	return reign, nil
+}
+
+// Reign counts to whom a session was given: it changes with the keys that may act
+// as its owner. 0 is the opener's, before anybody attached.
+type Reign uint64
+
+// ruled gives the present reign.
+func (s *Session) ruled() Reign {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reign
+}
+
+// mayBegin refuses the stream of a reign that is over, and of an owner who is not
+// the opener and has lost the right to it. The caller holds attaching.
+func (s *Session) mayBegin(reign Reign) error {
+	s.mu.Lock()
+	now, who, rec := s.reign, s.owner, s.memo.Grant
+	s.mu.Unlock()
+	switch {
+	case reign != now:
+		return errNotFound()
+	case who.Key.Equal(s.opener.Key):
+		return nil
+	}
+	return s.r.mayAct(who, wire.OpAttach, rec)
 }
 
 // headError refuses an offset that no output has.
@@ -86,22 +116,25 @@ func (s *Session) mayAttach(id authz.Identity) error {
 
 // rebind gives the session to id and the key that the claims bring, and ends the
 // stream of whoever had it. The keeper remembers them before they count.
-func (s *Session) rebind(ctx context.Context, id authz.Identity, confirm *wire.Confirmation) error {
+func (s *Session) rebind(ctx context.Context, id authz.Identity, confirm *wire.Confirmation) (Reign, error) {
 	s.attaching.Lock()
 	defer s.attaching.Unlock()
 	if err := s.mayAttach(id); err != nil { // it may have lost its right meanwhile
-		return err
+		return 0, err
 	}
 	same := s.isOwn(id.Key)
 	if !same || confirm != nil {
 		if err := s.bind(ctx, id, confirm, same); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if same {
+		s.owner.Addr = id.Addr // the client may have moved: who looks later must find where it is
+	}
 	s.stream.displace()
-	return nil
+	return s.reign, nil
 }
 
 // isOwn reports whether a key is the session's own.
@@ -144,6 +177,7 @@ func (s *Session) handOver(k keys, same bool, id authz.Identity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.confirm = k.confirm
+	s.reign++
 	if !same {
 		k.owner.Subject, k.owner.Addr = id.Subject, id.Addr
 		s.owner = k.owner
@@ -175,6 +209,9 @@ func (s *Session) resizeTo(ctx context.Context, by token.PublicKey, confirm *wir
 // keepOwner decides again about an owner who is not the opener. One who may not
 // have the session any more is told so and loses it; the opener may attach.
 func (s *Session) keepOwner(ctx context.Context) {
+	// Behind whoever is about to take it over by the policy of before.
+	s.attaching.Lock()
+	defer s.attaching.Unlock()
 	rec := s.remembered()
 	if rec.Owner == nil {
 		return
@@ -186,14 +223,6 @@ func (s *Session) keepOwner(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	s.attaching.Lock()
-	defer s.attaching.Unlock()
-	s.mu.Lock()
-	if !s.owner.Key.Equal(who.Key) {
-		s.mu.Unlock()
-		return // somebody else has it by now
-	}
-	s.mu.Unlock()
 	s.log.Warn("owner may not have the session any more", "peer", who.Addr, "subject", who.Subject, "err", err)
 	s.handOver(keys{owner: s.opener}, false, s.opener)
 	err = s.save(ctx, func(r *memo) { r.Confirm, r.Owner = nil, nil })

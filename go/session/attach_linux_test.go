@@ -67,7 +67,7 @@ func TestAttachAboveTheHead(t *testing.T) {
 	v.until("one\n")
 	own, confirm, err := token.NewConfirm()
 	n.must(err)
-	err = s.Attach(testContext(t), authz.Identity{Key: n.opener}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 5}, Confirm: &confirm})
+	_, err = s.Attach(testContext(t), authz.Identity{Key: n.opener}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 5}, Confirm: &confirm})
 	var off *OffsetError
 	if !errors.As(err, &off) || errs.CodeOf(err) != wire.CodeOffset || off.Offset != 4 {
 		t.Errorf("got %v", err)
@@ -97,7 +97,7 @@ func TestAttachRefusals(t *testing.T) {
 		"half a size":       {Shell: &wire.Shell{Op: wire.OpAttach, Cols: 80}},
 		"huge":              {Shell: &wire.Shell{Op: wire.OpAttach, Cols: 80, Rows: 9999}},
 	} {
-		if err := s.Attach(testContext(t), authz.Identity{Key: n.opener}, c); errs.CodeOf(err) != wire.CodeBadRequest {
+		if _, err := s.Attach(testContext(t), authz.Identity{Key: n.opener}, c); errs.CodeOf(err) != wire.CodeBadRequest {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -122,7 +122,8 @@ func TestAttachRebinds(t *testing.T) {
 	}
 	attach := func(by token.PublicKey, confirm *wire.Confirmation) {
 		t.Helper()
-		n.must(s.Attach(testContext(t), authz.Identity{Key: by}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}, Confirm: confirm}))
+		_, err := s.Attach(testContext(t), authz.Identity{Key: by}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}, Confirm: confirm})
+		n.must(err)
 	}
 	want := func(when string, first, second wire.Code) {
 		t.Helper()
@@ -184,7 +185,7 @@ func TestAttachAfterTheEnd(t *testing.T) {
 			t.Errorf("from %d: %+v, %q of %q", from, x, v.both.String(), whole)
 		}
 	}
-	err := s.Attach(testContext(t), authz.Identity{Key: n.opener}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 9}})
+	_, err := s.Attach(testContext(t), authz.Identity{Key: n.opener}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 9}})
 	var off *OffsetError
 	if !errors.As(err, &off) || off.Offset != 8 {
 		t.Errorf("above the head: %v", err)

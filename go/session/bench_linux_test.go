@@ -14,8 +14,19 @@ import (
 // BenchmarkEcho is one key: from the request's claims to the event, through the
 // keeper and a terminal in raw mode.
 func BenchmarkEcho(b *testing.B) {
+	for _, obscure := range []wire.Obscure{wire.ObscureOff, wire.ObscureChaff} {
+		b.Run(string(obscure), func(b *testing.B) { benchmarkEcho(b, obscure) })
+	}
+}
+
+func benchmarkEcho(b *testing.B, obscure wire.Obscure) {
 	n := newNode(b)
+	n.source.Shell.Obscure = obscure
 	n.r.o.Now = time.Now
+	n.r.o.After = func(d time.Duration, f func()) func() {
+		t := time.AfterFunc(d, f)
+		return func() { t.Stop() }
+	}
 	s, v := n.runOnTerminal(`stty raw -echo; echo ready; exec cat`)
 	v.session()
 	v.until("ready")

@@ -13,7 +13,8 @@ import (
 // Do carries out an operation inside the session for whoever owns the key by:
 // its owner, or somebody who joined. The owner's acknowledgement comes before
 // anything else, so that a program that waits for its output to drain never
-// waits for an input. Do never waits for the program.
+// waits for an input. Do never waits for the program; where input comes on a beat
+// it answers one after a fixed part of it.
 //
 // Somebody who joined has a numbering of input and of control operations of the
 // own; what is typed at the same time is mixed by whole requests. Of such a

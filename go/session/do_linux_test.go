@@ -267,7 +267,7 @@ func TestOnlyItsKeysAct(t *testing.T) {
 			}
 		}
 		sh := &wire.Shell{Op: wire.OpAttach}
-		if err := s.Attach(testContext(t), authz.Identity{Key: key}, wire.Claims{Shell: sh, Confirm: &confirm}); errs.CodeOf(err) != wire.CodeNotFound {
+		if _, err := s.Attach(testContext(t), authz.Identity{Key: key}, wire.Claims{Shell: sh, Confirm: &confirm}); errs.CodeOf(err) != wire.CodeNotFound {
 			t.Errorf("attach by another key: %v", err)
 		}
 	}

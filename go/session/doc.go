@@ -54,6 +54,15 @@
 // waits for no recording. Viewers hold nothing up: who is too slow is told of a
 // gap.
 //
+// # Rhythm
+//
+// What hides when somebody types is in rhythm_linux.go. A decoy goes no further
+// than that: neither the keeper nor the count of input nor the idle timeout knows
+// of it, and a client draws a bounded number. On the beat the streams of all who
+// are attached send one burst on each beat of their own, from the first input until
+// none has come for a while, and inputs are answered after a fixed time, since the
+// keeper takes a key and no decoy. While nobody types there is no beat and no timer.
+//
 // # Recordings
 //
 // A session that has to be recorded is not started before its recording was

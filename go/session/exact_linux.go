@@ -11,14 +11,24 @@ import (
 // the process last went to sleep, and so on when a key came.
 const exactly = 2 * time.Millisecond
 
-// sleep waits for the rest, of about that length, to the microsecond.
-func sleep(d time.Duration) {
-	for d > 0 {
-		left := syscall.Timespec{}
-		want := syscall.NsecToTimespec(int64(d))
-		if err := syscall.Nanosleep(&want, &left); !errors.Is(err, syscall.EINTR) {
+// maxSleepers is how many may sleep at once; each takes a thread of the system.
+const maxSleepers = 64
+
+// until waits for a time that is about exactly away, to the microsecond. While
+// too many do so already it does not.
+func (r *Registry) until(at time.Time) {
+	defer r.sleepers.Add(-1)
+	if r.sleepers.Add(1) > maxSleepers {
+		return
+	}
+	for {
+		d := at.Sub(r.o.Now())
+		if d <= 0 {
 			return
 		}
-		d = time.Duration(left.Nano())
+		want := syscall.NsecToTimespec(int64(min(d, exactly)))
+		if err := syscall.Nanosleep(&want, nil); !errors.Is(err, syscall.EINTR) {
+			return
+		}
 	}
 }

@@ -35,6 +35,7 @@ type Happening struct {
 	Kind      Kind
 	Info      wire.SessionInfo // after it
 	By        authz.Identity   // who did it; the zero one: nobody
+	Grant     authz.Grant      // Opened: what it was opened by
 	Exit      *wire.Exit       // Ended
 	Err       error            // Unrecorded, Recorded
 	Recording *record.Summary  // Recorded
@@ -87,7 +88,9 @@ func (r *Registry) List(p *authz.Policy, id authz.Identity, now time.Time) []wir
 	var list []wire.SessionInfo
 	for _, s := range r.all() {
 		if p.Act(id, wire.OpList, s.Record(), r.context(now)) == nil {
-			list = append(list, s.Info())
+			info := s.Info()
+			info.Own = s.opener.Key.Equal(id.Key)
+			list = append(list, info)
 		}
 	}
 	slices.SortFunc(list, func(a, b wire.SessionInfo) int {

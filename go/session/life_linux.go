@@ -116,6 +116,11 @@ func (s *Session) end(reason wire.ExitReason) {
 // over books the end.
 func (s *Session) over(e *keeper.Exit) {
 	s.r.release(s.place)
+	if s.remembered().Told { // by an earlier daemon, to which nobody came for the end
+		s.meter.Leave()
+		s.stir()
+		return
+	}
 	s.meter.End(e.Reason, e.Survivors)
 	st := s.held.State()
 	s.log.Info("session ended", "reason", e.Reason, "exit", e.Code, "signal", e.Signal, "survivors", e.Survivors,
@@ -123,6 +128,14 @@ func (s *Session) over(e *keeper.Exit) {
 	x := publicExit(e)
 	s.happen(Happening{Kind: Ended, Exit: &x})
 	s.stir()
+	if s.lost.Load() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.r.ctx, adoptTime)
+	defer cancel()
+	if err := s.save(ctx, func(r *memo) { r.Told = true }); err != nil && s.held.Err() == nil && s.r.ctx.Err() == nil {
+		s.log.Warn("the next daemon will tell of this end again", "err", err)
+	}
 }
 
 // exitKeeper is the exit status of a session whose keeper died: 255, as for any

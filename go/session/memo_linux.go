@@ -33,6 +33,7 @@ type memo struct {
 	Bytes     share          `json:"bytes,omitzero"`
 	Seqs      share          `json:"seqs,omitzero"`
 	Recording *recordingNote `json:"recording,omitempty"` // nil: it is not recorded
+	Told      bool           `json:"told,omitempty"`      // its end was counted and told by a daemon
 }
 
 // owner is who has a session that another key opened.

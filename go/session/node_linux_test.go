@@ -176,8 +176,9 @@ func (n *node) do(s *Session, sh wire.Shell) wire.Answer {
 func (n *node) attach(s *Session, sh wire.Shell, confirm *wire.Confirmation) *viewer {
 	n.tb.Helper()
 	sh.Op = wire.OpAttach
-	n.must(s.Attach(testContext(n.tb), authz.Identity{Key: n.opener}, wire.Claims{Shell: &sh, Confirm: confirm}))
-	return view(n.tb, s, Start{From: sh.Offset, Tok: []byte(requestToken), Attach: true})
+	reign, err := s.Attach(testContext(n.tb), authz.Identity{Key: n.opener}, wire.Claims{Shell: &sh, Confirm: confirm})
+	n.must(err)
+	return view(n.tb, s, Start{From: sh.Offset, Tok: []byte(requestToken), Attach: true, Reign: reign})
 }
 
 // keeperPID is the keeper's process.

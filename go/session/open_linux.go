@@ -46,7 +46,7 @@ func (r *Registry) Open(ctx context.Context, g authz.Grant, c wire.Claims, tok [
 	s.place = where
 	s.meter = r.o.Metrics.Open(s.metric(false))
 	s.log.Info("session opened", "user", s.user, "process", g.Record().Process, "terminal", g.Terminal().On)
-	s.happen(Happening{Kind: Opened, By: g.Identity()})
+	s.happen(Happening{Kind: Opened, By: g.Identity(), Grant: g})
 	if !r.add(s) {
 		r.giveUp(ctx, s)
 		return nil, errDraining()
@@ -91,7 +91,7 @@ func (r *Registry) start(ctx context.Context, g authz.Grant, c wire.Claims, tok 
 	}
 	rec.User = account.Name
 	id := newID()
-	proof, err := r.prove(id, tok)
+	proof, err := r.prove(id, tok, 0)
 	if err != nil {
 		return nil, err
 	}

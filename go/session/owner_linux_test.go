@@ -1,6 +1,8 @@
 package session
 
 import (
+	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 
 	"etcha/go/authz"
 	"etcha/go/errs"
+	"etcha/go/sse"
 	"etcha/go/token"
 	"etcha/go/wire"
 )
@@ -18,8 +21,9 @@ func (n *node) attachAs(s *Session, id authz.Identity, from uint64) (*viewer, to
 	own, confirm, err := token.NewConfirm()
 	n.must(err)
 	c := wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: from}, Confirm: &confirm}
-	n.must(s.Attach(testContext(n.tb), id, c))
-	return view(n.tb, s, Start{From: from, Tok: []byte(requestToken), Attach: true}), own.Public()
+	reign, err := s.Attach(testContext(n.tb), id, c)
+	n.must(err)
+	return view(n.tb, s, Start{From: from, Tok: []byte(requestToken), Attach: true, Reign: reign}), own.Public()
 }
 
 // TestAnotherKeyTakesOver: who is permitted has the session then, also after a
@@ -71,6 +75,49 @@ func TestAnotherKeyTakesOver(t *testing.T) {
 	}
 }
 
+// TestOwnerMoves: what is told of an attach by the session's own key has the
+// address that it came from, not that of before.
+func TestOwnerMoves(t *testing.T) {
+	n := newNode(t)
+	s, v := n.run(`echo up; exec cat`)
+	v.session()
+	v.until("up\n")
+	first, key := n.attachAs(s, authz.Identity{Key: n.opener, Addr: netip.MustParseAddr("192.0.2.1")}, v.next)
+	first.session()
+	moved := authz.Identity{Key: key, Addr: netip.MustParseAddr("192.0.2.2")}
+	reign, err := s.Attach(testContext(t), moved, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach, Offset: 3}})
+	n.must(err)
+	second := view(t, s, Start{From: 3, Tok: []byte(requestToken), Attach: true, Reign: reign})
+	second.session()
+	n.as(s, key, wire.Shell{Op: wire.OpInput, EOF: true})
+	second.exit()
+	h := n.happened.of(Attached)
+	if len(h) != 2 || h[0].By.Addr.String() != "192.0.2.1" || h[1].By.Addr != moved.Addr || !h[1].By.Key.Equal(n.opener) {
+		t.Errorf("happenings %+v", h)
+	}
+}
+
+// TestProofHasTheInput: what is proven to somebody who attaches says how much
+// input there is, so that nobody in the path can say less.
+func TestProofHasTheInput(t *testing.T) {
+	n := newNode(t)
+	s, v := n.run(`exec cat`)
+	v.session()
+	n.do(s, wire.Shell{Op: wire.OpInput, Data: []byte("typed\n")})
+	v.until("typed\n")
+	tok := []byte("another.request.token")
+	reign, err := s.Attach(testContext(t), authz.Identity{Key: n.opener}, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}})
+	n.must(err)
+	second := view(t, s, Start{Tok: tok, Attach: true, Reign: reign})
+	info := second.session()
+	c, err := token.VerifyProof([]byte(info.Proof), n.identity.ID(), tok)
+	if err != nil || c.Input != 6 || info.InputOffset != 6 {
+		t.Errorf("proof %+v, %v, of %d bytes of input", c, err, info.InputOffset)
+	}
+	n.as(s, n.opener, wire.Shell{Op: wire.OpInput, Offset: 6, EOF: true})
+	second.exit()
+}
+
 // TestNoLongerPermittedOwner: who took a session over and may not any more loses
 // it, and the opener gets it.
 func TestNoLongerPermittedOwner(t *testing.T) {
@@ -91,7 +138,7 @@ func TestNoLongerPermittedOwner(t *testing.T) {
 			t.Errorf("input: %v", err)
 		}
 	}
-	if err := s.Attach(testContext(t), bob, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}}); errs.CodeOf(err) != wire.CodeDenied {
+	if _, err := s.Attach(testContext(t), bob, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}}); errs.CodeOf(err) != wire.CodeDenied {
 		t.Errorf("attach: %v", err)
 	}
 	v = n.attach(s, wire.Shell{Offset: 3}, nil)
@@ -192,4 +239,24 @@ func TestList(t *testing.T) {
 	if _, ok := n.r.FindByID("x"); ok {
 		t.Error("found by another ID")
 	}
+}
+
+// TestStreamOfAnotherReign: who prepared to take the session over and was
+// overtaken does not get the stream of who has it now.
+func TestStreamOfAnotherReign(t *testing.T) {
+	n := newNode(t)
+	bob := n.guest("bob")
+	s, v := n.run(`echo up; exec cat`)
+	v.session()
+	v.until("up\n")
+	late, err := s.Attach(testContext(t), bob, wire.Claims{Shell: &wire.Shell{Op: wire.OpAttach}})
+	n.must(err)
+	first, key := n.attachAs(s, authz.Identity{Key: n.opener}, 0)
+	first.session()
+	w := sse.NewWriter(io.Discard, nil)
+	if err := s.Stream(testContext(t), w, Start{Tok: []byte(requestToken), Attach: true, Reign: late}); errs.CodeOf(err) != wire.CodeNotFound {
+		t.Errorf("the stream of an earlier reign: %v", err)
+	}
+	n.as(s, key, wire.Shell{Op: wire.OpInput, EOF: true})
+	first.exit()
 }

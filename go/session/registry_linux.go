@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"etcha/go/authz"
@@ -53,6 +54,8 @@ type Registry struct {
 	leave   context.CancelFunc
 	lives   sync.WaitGroup
 	streams sync.WaitGroup
+
+	sleepers atomic.Int32 // who waits for an exact time
 
 	mu       sync.Mutex
 	sessions map[string]*Session // by ID: live, over and remembered

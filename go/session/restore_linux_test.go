@@ -139,3 +139,24 @@ func TestAnotherDaemon(t *testing.T) {
 		t.Errorf("%d sessions", n.r.Count())
 	}
 }
+
+// TestEndIsToldOnce: an end that nobody came for is not told again by each daemon.
+func TestEndIsToldOnce(t *testing.T) {
+	n := newNode(t)
+	s, v := n.run(`echo up; read x; exit 3`)
+	v.session()
+	v.until("up\n")
+	v.vanish()
+	n.do(s, wire.Shell{Op: wire.OpInput, Data: []byte("\n")})
+	eventually(t, "the end to be told", func() bool { return len(n.happened.of(Ended)) == 1 && s.remembered().Told })
+	n.restart()
+	s, _ = n.r.Find("debug", s.ID())
+	again := n.attach(s, wire.Shell{}, nil)
+	again.session()
+	if x := again.exit(); x.Code != 3 {
+		t.Errorf("exit %+v", x)
+	}
+	if h := n.happened.of(Ended); len(h) != 1 {
+		t.Errorf("the end is told %d times", len(h))
+	}
+}

@@ -26,7 +26,7 @@ const (
 	keyMax = 64
 	// echoMin and echoMax bound, at random, how long the event that a decoy draws
 	// takes: as an echo does, and behind the answer.
-	echoMin = 300 * time.Microsecond
+	echoMin = 800 * time.Microsecond
 	echoMax = 3 * time.Millisecond
 	// hushMin and hushMax bound, at random, how long an echo may take until
 	// something else is sent in its place.
@@ -80,33 +80,38 @@ func (s *Session) conceal(ctx context.Context, j *Viewer, mode wire.Obscure, sh 
 	}
 	switch {
 	case mode == wire.ObscureInterval:
-		return s.onBeat(ctx, sh.Decoy, input)
+		return s.onBeat(ctx, j, sh.Decoy, input)
 	case sh.Decoy:
 		if mode == wire.ObscureChaff {
 			s.draw(j)
 		}
 		return nil
 	case mode == wire.ObscureChaff && len(sh.Data) <= keyMax:
-		s.standIn(j)
+		s.unlessEchoed(j)
 	}
 	return input()
 }
 
-// onBeat answers a key as late as a decoy.
-func (s *Session) onBeat(ctx context.Context, decoy bool, input func() error) error {
+// onBeat answers a key as late as a decoy, as long as they come no faster than on
+// a beat.
+func (s *Session) onBeat(ctx context.Context, j *Viewer, decoy bool, input func() error) error {
 	s.beat()
-	at := s.r.o.Now().Add(answerAfter)
+	if decoy {
+		input = func() error { return nil }
+	}
+	now := s.r.o.Now()
+	if !s.typist(j).drawing.allow(now.Sub(s.rhythm.born)) {
+		return input()
+	}
 	due := make(chan struct{})
 	stop := s.r.o.After(answerAfter-exactly, func() { close(due) })
 	defer stop()
-	if !decoy {
-		if err := input(); err != nil {
-			return err
-		}
+	if err := input(); err != nil {
+		return err
 	}
 	select {
 	case <-due:
-		sleep(at.Sub(s.r.o.Now()))
+		s.r.until(now.Add(answerAfter))
 	case <-ctx.Done():
 	case <-s.r.ctx.Done():
 	}
@@ -137,9 +142,9 @@ func (s *Session) owe(j *Viewer) {
 	}
 }
 
-// standIn has an event sent after a key, unless output comes soon: a key that is
+// unlessEchoed has an event sent after a key, unless output comes soon: a key that is
 // not echoed, as in a password, would be the one that draws nothing.
-func (s *Session) standIn(j *Viewer) {
+func (s *Session) unlessEchoed(j *Viewer) {
 	t := s.typist(j)
 	t.unechoed.Add(1)
 	s.r.o.After(hushMin+rand.N(hushMax-hushMin), func() {
@@ -226,7 +231,7 @@ func (t *teller) await(ctx context.Context, stop <-chan struct{}, wait func() er
 	defer cancel()
 	select {
 	case <-t.cover.tick:
-		sleep(t.cover.next.Sub(t.s.r.o.Now()))
+		t.s.r.until(t.cover.next)
 	case <-stop:
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -14,6 +14,7 @@ import (
 
 	"etcha/go/errs"
 	"etcha/go/sse"
+	"etcha/go/token"
 	"etcha/go/wire"
 )
 
@@ -207,6 +208,19 @@ func TestManyDecoys(t *testing.T) {
 	n.clock.advance(echoMax)
 	eventually(t, "more events", func() bool { return l.names(t)[wire.EventKeepalive] == 2*decoyBurst })
 
+	n = newNode(t)
+	s, _ = n.typed(t, wire.ObscureInterval, true, hushed)
+	var answered []func()
+	for range decoyBurst {
+		answered = append(answered, n.begin(s, n.opener, decoy()))
+	}
+	eventually(t, "the decoys", func() bool { return !s.typing.owner.drawing.allow(n.clock.Now().Sub(s.rhythm.born)) })
+	n.do(s, decoy()) // at once: the clock stands still
+	n.clock.advance(wire.Beat)
+	for _, f := range answered {
+		f()
+	}
+
 	var a allowance
 	drawn := 0
 	for now := time.Duration(0); now < 10*time.Second; now += time.Millisecond {
@@ -256,10 +270,10 @@ func TestDecoyWithData(t *testing.T) {
 }
 
 // begin carries out an operation; wait returns when it was answered.
-func (n *node) begin(s *Session, sh wire.Shell) (answered func()) {
+func (n *node) begin(s *Session, by token.PublicKey, sh wire.Shell) (answered func()) {
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.Do(testContext(n.tb), n.opener, sh)
+		_, err := s.Do(testContext(n.tb), by, sh)
 		done <- err
 	}()
 	return func() {
@@ -287,11 +301,11 @@ func TestBeat(t *testing.T) {
 		var answered func()
 		switch {
 		case beat%3 == 0:
-			answered = n.begin(s, key(keys))
+			answered = n.begin(s, n.opener, key(keys))
 			keys++
 			eventually(t, "the echo at the node", func() bool { return s.state().Head == uint64(len("ready")+keys) })
 		case beat%3 == 1:
-			answered = n.begin(s, decoy())
+			answered = n.begin(s, n.opener, decoy())
 		}
 		if got := l.count() - at; got != beat {
 			t.Fatalf("%d bursts after %d beats", got, beat)
@@ -318,6 +332,54 @@ func TestBeat(t *testing.T) {
 	})
 	n.clock.advance(wire.Beat)
 	eventually(t, "no timer but the silence's and the idle timeout's", func() bool { return n.clock.pending() == 2 })
+}
+
+// TestEverybodyOnTheBeat: whoever types, nobody's stream tells when.
+func TestEverybodyOnTheBeat(t *testing.T) {
+	n := newNode(t)
+	bob, carol := n.guest("bob"), n.guest("carol")
+	s, owner := n.typed(t, wire.ObscureInterval, true, echoing)
+	own, confirm, err := token.NewConfirm()
+	n.must(err)
+	w, err := s.Admit(testContext(t), bob, wire.Claims{Shell: &wire.Shell{Op: wire.OpWatch}})
+	n.must(err)
+	j, err := s.Admit(testContext(t), carol, wire.Claims{Shell: &wire.Shell{Op: wire.OpJoin}, Confirm: &confirm})
+	n.must(err)
+	watcher, joined := &tap{}, &tap{}
+	n.stream(t, watcher, w.Stream)
+	n.stream(t, joined, j.Stream)
+	all := []*tap{owner, watcher, joined}
+	eventually(t, "the notices", func() bool {
+		return owner.names(t)[wire.EventNotice] == 2 && watcher.names(t)[wire.EventNotice] == 1 && joined.names(t)[wire.EventNotice] == 1 &&
+			watcher.names(t)[wire.EventOutput] == 1 && joined.names(t)[wire.EventOutput] == 1
+	})
+	var at [3]int
+	for i, l := range all {
+		at[i] = l.count()
+	}
+	for beat := range 12 {
+		answered, timers := func() {}, 7 // three silences, the idle timeout, three beats
+		if beat%3 == 0 {
+			answered, timers = n.begin(s, own.Public(), key(beat/3)), 8
+			eventually(t, "the echo at the node", func() bool { return s.state().Head == uint64(len("ready")+beat/3+1) })
+		}
+		eventually(t, "the next beat to be waited for", func() bool { return n.clock.pending() == timers })
+		n.clock.advance(wire.Beat)
+		for i, l := range all {
+			eventually(t, "the beat", func() bool { return l.count()-at[i] > beat })
+			if got := l.count() - at[i]; got != beat+1 {
+				t.Fatalf("stream %d: %d bursts after %d beats", i, got, beat+1)
+			}
+		}
+		answered()
+	}
+	for i, l := range all {
+		for _, size := range l.since(at[i]) {
+			if size != wire.PadStep {
+				t.Errorf("stream %d: a burst of %d bytes", i, size)
+			}
+		}
+	}
 }
 
 // TestSchedule: beats are as far apart as they should be, also after a late one.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -62,7 +63,8 @@ type Session struct {
 
 	mu        sync.Mutex
 	memo      memo
-	owner     authz.Identity  // who has the session: the opener, or who attached
+	owner     authz.Identity // who has the session: the opener, or who attached
+	reign     Reign
 	confirm   token.PublicKey // the session's own key, or none
 	shell     authz.Shell     // the present settings
 	stream    *stream         // nil: nobody is attached
@@ -244,6 +246,11 @@ func (s *Session) endFor(reason wire.ExitReason) {
 // endByPolicy ends a session that is no longer permitted.
 func (s *Session) endByPolicy(why error) {
 	s.log.Warn("session is no longer permitted", "err", why)
-	s.farewell(wire.NoticePolicy, "the node's configuration no longer permits this session: "+why.Error())
+	text := "the node's configuration no longer permits this session"
+	var public *errs.Error // where in a rule it failed is for the log
+	if errors.As(why, &public) && public.Text != "" {
+		text += ": " + public.Text
+	}
+	s.farewell(wire.NoticePolicy, text)
 	s.endFor(wire.ReasonPolicy)
 }

@@ -25,6 +25,7 @@ type Start struct {
 	From   uint64 // output offset to go on from
 	Tok    []byte // the whole request token, which the node proves to have received
 	Attach bool   // From was checked by Attach
+	Reign  Reign  // what Attach gave
 }
 
 // errBehind ends the stream of a client that reads old scrollback more slowly
@@ -50,7 +51,7 @@ type stream struct {
 // Attach, with offset.
 func (s *Session) Stream(ctx context.Context, w *sse.Writer, st Start) error {
 	v := &stream{teller: teller{s: s, w: w}, replaced: make(chan struct{})}
-	if err := s.takeOver(ctx, v); err != nil {
+	if err := s.takeOver(ctx, v, st.Reign); err != nil {
 		return err
 	}
 	defer s.leave(v)
@@ -78,13 +79,17 @@ func (v *stream) run(ctx context.Context, st Start) error {
 	}
 }
 
-// takeOver makes v the session's stream.
-func (s *Session) takeOver(ctx context.Context, v *stream) error {
+// takeOver makes v the session's stream, in the reign it was prepared for.
+func (s *Session) takeOver(ctx context.Context, v *stream, reign Reign) error {
 	if !s.r.enter() {
 		return errDraining()
 	}
 	s.attaching.Lock()
 	defer s.attaching.Unlock()
+	if err := s.mayBegin(reign); err != nil {
+		s.r.exit()
+		return err
+	}
 	discard := s.enthrone(v)
 	poke(s.wake)
 	if s.finale.Load() != nil {

@@ -228,7 +228,7 @@ func (v *Viewer) Stream(ctx context.Context, w *sse.Writer, st Start) error {
 // hello sends the first event.
 func (f *viewing) hello(st Start) error {
 	s := f.s
-	p, err := s.r.prove(s.id, st.Tok)
+	p, err := s.r.prove(s.id, st.Tok, 0)
 	if err != nil {
 		return err
 	}

@@ -98,6 +98,10 @@ type ProofClaims struct {
 	Session  string `json:"session"` // session ID
 	Request  string `json:"request"` // unpadded base64url of the SHA-256 of the whole request token
 	Key      string `json:"key"`     // identity key, unpadded base64url of the PKIX DER: who has only the ID can check
+	// Input is how many bytes of the client's input the node had. The first event
+	// must not say less: the client would begin with bytes that the node takes for
+	// ones it has, and drops.
+	Input uint64 `json:"input,omitempty"`
 }
 
 // NodeClaims is what a node signs at [PathNode].

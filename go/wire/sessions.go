@@ -11,6 +11,7 @@ type SessionInfo struct {
 	Key      string       `json:"key"`             // ID or thumbprint of the opener's key
 	Subject  string       `json:"subject,omitempty"`
 	Addr     string       `json:"addr,omitempty"` // the opener's address
+	Own      bool         `json:"own,omitempty"`  // in a list: opened by the key that asks
 	Started  int64        `json:"started"`        // Unix milliseconds
 	State    SessionState `json:"state"`
 	Since    int64        `json:"since,omitempty"`  // Unix milliseconds: in State since

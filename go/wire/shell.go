@@ -45,7 +45,8 @@ type Shell struct {
 	Data   []byte `json:"data,omitempty"` // standard base64 in JSON
 	EOF    bool   `json:"eof,omitempty"`  // closes stdin after Data; sessions without a PTY
 	// Decoy marks an input without data that hides when somebody types: it draws
-	// an event of an echo's size. See [Obscure].
+	// an event of an echo's size, where the session's [Obscure] says so, and is
+	// neither input nor activity. Offset counts for nothing.
 	Decoy bool `json:"decoy,omitempty"`
 
 	// Resize, signal, close.
@@ -133,8 +134,12 @@ const (
 // Obscure is how the rhythm of typing is hidden from who watches the link.
 type Obscure string
 
-// Ways of hiding. Chaff: keys leave at once, decoys between them. Interval: input
-// leaves on the beat of [Beat] only, with decoys on it, and so does its output.
+// Ways of hiding, for a session on a terminal. In both, small requests are equally
+// long, so are answers, and what the stream sends at once is a multiple of
+// [PadStep]. Chaff: keys leave at once, decoys between them, each of which draws
+// an event. Interval: input leaves on the beat of [Beat] only, one request on each
+// with what has gathered or a decoy, and while such come the node sends on a beat
+// of its own, what there is or a decoy; it answers after a fixed time.
 const (
 	ObscureOff      Obscure = "off"
 	ObscureChaff    Obscure = "chaff"
