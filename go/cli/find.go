@@ -76,8 +76,9 @@ func (q *search) list(ctx context.Context) []found {
 	return all
 }
 
-// one finds the session that a beginning of its ID means.
-func (q *search) one(all []found, session string) (found, error) {
+// one finds the session that a beginning of its ID means; also one that has ended
+// when ended says so.
+func (q *search) one(all []found, session string, ended bool) (found, error) {
 	if len(session) < minPrefix {
 		return found{}, errs.Usage("%q is too short for a session: at least %d characters of its ID", session, minPrefix)
 	}
@@ -97,6 +98,8 @@ func (q *search) one(all []found, session string) (found, error) {
 	switch {
 	case len(fit) == 1:
 		return fit[0], nil
+	case ended && len(fit) == 0 && len(over) == 1:
+		return over[0], nil
 	case len(fit) == 0 && len(over) == 1:
 		return found{}, hasEnded(over[0])
 	case len(fit) == 0:
@@ -149,16 +152,25 @@ func (q *search) noSession(session string) error {
 	return e
 }
 
-// own finds the session to attach to when none is named: the only detached one
-// that was opened with this key. On a terminal one of several may be chosen.
-func (q *search) own(all []found) (found, error) {
+// ownIn are the sessions in a state that were opened with this key.
+func ownIn(all []found, state wire.SessionState) []found {
 	var fit []found
 	for _, f := range all {
-		if f.info.State == wire.SessionDetached && f.info.Own {
+		if f.info.State == state && f.info.Own {
 			fit = append(fit, f)
 		}
 	}
-	fit = distinct(fit)
+	return distinct(fit)
+}
+
+// own finds the session to attach to when none is named: the only detached one
+// that was opened with this key, else the only one that ended since. On a terminal
+// one of several may be chosen.
+func (q *search) own(all []found) (found, error) {
+	fit := ownIn(all, wire.SessionDetached)
+	if len(fit) == 0 {
+		fit = ownIn(all, wire.SessionEnded)
+	}
 	switch len(fit) {
 	case 1:
 		return fit[0], nil

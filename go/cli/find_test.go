@@ -19,12 +19,12 @@ func TestOneSessionUnderTwoNames(t *testing.T) {
 		t.Errorf("%d characters tell them apart, want %d", n, shortID)
 	}
 	q := &search{nodes: nodes{direct, proxied, other}}
-	if f, err := q.one(all, "abcd"); err != nil || f.node != direct {
+	if f, err := q.one(all, "abcd", false); err != nil || f.node != direct {
 		t.Errorf("got %+v, %v", f, err)
 	}
 
 	elsewhere := append(all, found{other, info("abcdefghij-other")})
-	if _, err := q.one(elsewhere, "abcd"); err == nil {
+	if _, err := q.one(elsewhere, "abcd", false); err == nil {
 		t.Error("one of two sessions is taken")
 	}
 	if n := shortest(elsewhere); n != len("abcdefghij-f") {
@@ -35,8 +35,11 @@ func TestOneSessionUnderTwoNames(t *testing.T) {
 func TestEndedSessionTellsItsStatus(t *testing.T) {
 	n := &node{where: place{name: "myhost"}}
 	over := wire.SessionInfo{Session: "abcdefghij", State: wire.SessionEnded, Exit: &wire.Exit{Code: 9, Reason: wire.ReasonExited}}
-	_, err := (&search{nodes: nodes{n}}).one([]found{{n, over}}, "abcd")
+	_, err := (&search{nodes: nodes{n}}).one([]found{{n, over}}, "abcd", false)
 	if err == nil || err.Error() != "session abcdefghij on myhost has ended, exit status 9" {
 		t.Errorf("got %v", err)
+	}
+	if f, err := (&search{nodes: nodes{n}}).one([]found{{n, over}}, "abcd", true); err != nil || f.info.Session != over.Session {
+		t.Errorf("got %+v, %v", f, err)
 	}
 }

@@ -119,7 +119,7 @@ func (t *attach) run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		f, err = q.own(all)
 	} else {
-		f, err = q.one(all, args[0])
+		f, err = q.one(all, args[0], t.role == "") // the last output and the status are still there
 	}
 	if err != nil {
 		return err
@@ -235,7 +235,7 @@ func (x *access) kill(ctx context.Context, args []string) error {
 	var doomed []found
 	var failures []error
 	for _, s := range sessions {
-		f, err := q.one(all, s)
+		f, err := q.one(all, s, false)
 		if err != nil {
 			failures = append(failures, err)
 			continue
