@@ -29,6 +29,7 @@ type handler struct {
 	count    atomic.Uint64          // requests so far
 
 	limiter   *limiter
+	shares    *shares
 	reading   *crowd
 	readTime  time.Duration // for a request's body
 	writeTime time.Duration // for one write of a stream
@@ -51,7 +52,7 @@ type parts struct {
 
 func newHandler(p parts, s *settings) *handler {
 	h := &handler{
-		parts: p, limiter: newLimiter(s.allow, time.Now), reading: newCrowd(maxReading, maxReadingEach),
+		parts: p, limiter: newLimiter(s.allow, time.Now), shares: newShares(), reading: newCrowd(maxReading, maxReadingEach),
 		readTime: wire.RequestRead, writeTime: wire.StreamWrite, mux: http.NewServeMux(), uniform: renderNotFound(),
 	}
 	h.settings.Store(s)

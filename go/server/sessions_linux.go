@@ -101,7 +101,7 @@ func (q *request) asked(ops ...wire.Op) (*shells, authz.Identity, wire.Claims, b
 		err = permitted(claims.Shell.Op, ops)
 	}
 	if err == nil {
-		err = q.once(claims)
+		err = q.once(claims, by)
 	}
 	if err != nil {
 		q.fail(err)

@@ -34,7 +34,7 @@ func (q *request) open() {
 	}
 	live, err := q.live()
 	if err == nil {
-		err = q.once(claims)
+		err = q.once(claims, by)
 	}
 	if err != nil {
 		q.fail(err)
@@ -154,7 +154,7 @@ func (q *request) operate(s *session.Session, by token.PublicKey, sh wire.Shell)
 func (q *request) attach(s *session.Session, by token.PublicKey, c wire.Claims) {
 	_, err := q.live()
 	if err == nil {
-		err = q.once(c)
+		err = q.once(c, s.OpenerKey())
 	}
 	if err == nil {
 		err = q.mayAttach(s, by, c)

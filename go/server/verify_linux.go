@@ -131,10 +131,13 @@ func (q *request) elsewhere(c wire.Claims) bool {
 	return true
 }
 
-// once uses up the token's jti; a second use is refused.
-func (q *request) once(c wire.Claims) error {
+// once uses up the token's jti, of the share of a key; a second use is refused.
+func (q *request) once(c wire.Claims, key token.PublicKey) error {
 	if len(c.ID) < wire.MinJTI || len(c.ID) > wire.MaxJTI {
 		return errs.New(wire.CodeBadRequest, "jti must have %d to %d characters", wire.MinJTI, wire.MaxJTI)
+	}
+	if err := q.h.shares.take(key); err != nil {
+		return err
 	}
 	err := q.h.journal.Use(c.ID, time.Unix(c.Expires, 0))
 	if errors.Is(err, token.ErrReplayed) {
