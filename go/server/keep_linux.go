@@ -22,6 +22,7 @@ const (
 	auditName      = "audit"
 	recordingsName = "recordings"
 	shipName       = "ship"
+	runningName    = "running"
 )
 
 // pruneEvery is how often old recordings are looked for.
@@ -47,6 +48,9 @@ func (n *node) openWitness(context.Context) error {
 	if err := n.openShip(w, run); err != nil {
 		w.audit.Close()
 		return err
+	}
+	if w.running, err = openRunning(n.state.file(runningName)); err != nil {
+		n.log.Warn("it is not known which sessions were running; an end may be missing in the audit log", "err", err)
 	}
 	w.start()
 	n.witness = w
@@ -128,6 +132,20 @@ func (n *node) prune() {
 	for _, e := range unsaid {
 		_, _ = n.witness.note(e) // the witness has said why it cannot
 	}
+}
+
+// endLost writes down the end of sessions that nobody saw end.
+func (n *node) endLost(live func(session string) bool) {
+	w := n.witness
+	w.add(testimony{do: func() { // behind the ends that were seen
+		ends, err := w.running.lost(live)
+		if err != nil {
+			w.log.Warn("ends of lost sessions may be written down again", "err", err)
+		}
+		for _, e := range ends {
+			w.add(testimony{entry: e})
+		}
+	}})
 }
 
 // finishLost ends the recordings of sessions that died with their keeper or with

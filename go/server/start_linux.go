@@ -143,7 +143,9 @@ func (n *node) openShells(ctx context.Context) error {
 	n.handler.shells.Store(&shells{keeper: k, sessions: r})
 	n.metrics.KeeperUp(true)
 	// After the sessions were found: what they record is theirs.
-	n.finishLost(func(id string) bool { _, ok := r.FindByID(id); return ok })
+	live := func(id string) bool { _, ok := r.FindByID(id); return ok }
+	n.endLost(live)
+	n.finishLost(live)
 	n.prune()
 	return nil
 }

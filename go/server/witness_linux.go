@@ -38,6 +38,7 @@ type witness struct {
 	closing  bool
 	done     chan struct{}
 	openings map[string]*opening     // by session, until its opener's request has asked
+	running  *running                // nil: not noted
 	known    map[string]authz.Record // of sessions that have not ended
 	broken   bool                    // the last entry could not be written; said once
 }
@@ -47,6 +48,7 @@ type testimony struct {
 	entry    audit.Entry
 	happened *session.Happening  // for the live lists; nil: not about a session
 	written  func(uint64, error) // called with the entry's number; may be nil
+	do       func()              // done behind everything before it; may be nil
 }
 
 func (w *witness) start() {
@@ -121,8 +123,12 @@ const together = 64
 func (w *witness) write(all []testimony) {
 	entries := make([]audit.Entry, 0, len(all))
 	for _, t := range all {
+		if t.do != nil {
+			t.do()
+		}
 		if t.happened != nil {
 			w.tell(*t.happened)
+			w.keep(*t.happened)
 		}
 		if t.entry.Event != "" {
 			entries = append(entries, t.entry)
@@ -161,6 +167,16 @@ func (w *witness) appended(err error) {
 		w.log.Info("audit log can be written again")
 	}
 	w.broken = err != nil
+}
+
+// keep notes which sessions have not ended.
+func (w *witness) keep(h session.Happening) {
+	if w.running == nil {
+		return
+	}
+	if err := w.running.happened(h); err != nil {
+		w.log.Debug("running sessions are not noted", "err", err)
+	}
 }
 
 // tell passes what happened to a session on to the live lists.
