@@ -29,6 +29,9 @@ var ranks = map[string]int{
 	"etcha/go/metrics":    1,
 	"etcha/go/token":      2,
 	"etcha/go/jsonnet":    2,
+	"etcha/go/resource":   1,
+	"etcha/go/command":    2,
+	"etcha/go/pattern":    3,
 	"etcha/go/rule":       2,
 	"etcha/go/record":     2,
 	"etcha/go/audit":      2,
@@ -74,7 +77,7 @@ var owners = map[string][]string{
 
 // reserved: packages of the standard library that only some may import.
 var reserved = map[string][]string{
-	"os/exec":  {"etcha/go/pty", "etcha/go/keeper", "etcha/go/cli"},
+	"os/exec":  {"etcha/go/pty", "etcha/go/command", "etcha/go/keeper", "etcha/go/cli"},
 	"net/http": {"etcha", "etcha/go/client", "etcha/go/server", "etcha/go/sse"}, // sse: for its library's Server
 }
 

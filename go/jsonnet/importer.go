@@ -37,7 +37,10 @@ func (f File) Changed() bool {
 
 // importer reads files for one evaluation, each once.
 type importer struct {
-	ctx context.Context
+	ctx      context.Context
+	all      map[string]string // in place of the disk; nil: the disk
+	root     string            // folder of all
+	rendered int               // texts of render
 
 	mu    sync.Mutex // an abandoned evaluation may still read
 	known map[string]imported
@@ -51,8 +54,8 @@ type imported struct {
 	err  error // of reading
 }
 
-func newImporter() *importer {
-	return &importer{ctx: context.Background(), known: make(map[string]imported)}
+func newImporter(o Options) *importer {
+	return &importer{ctx: context.Background(), all: o.Files, root: o.Root, known: make(map[string]imported)}
 }
 
 // Import implements the evaluator's importer: path as it is when absolute, else
@@ -88,14 +91,72 @@ func (im *importer) open(path string, stream bool) imported {
 		return imported{err: err}
 	}
 	if len(im.files) >= MaxFiles || im.total >= MaxTotal {
-		return imported{err: fmt.Errorf("more than %d files or %d MiB in one evaluation", MaxFiles, MaxTotal>>20)}
+		return imported{err: im.errMany()}
 	}
-	text, err := readFile(path, stream)
+	text, err := im.load(path, stream)
 	f := newImported(text, err)
 	im.known[path] = f
 	im.total += len(text)
+	if im.all == nil {
+		im.files = append(im.files, record(path, text, err))
+	}
+	return f
+}
+
+// openDisk reads path for getFile, which sees the machine even where the files
+// that are imported are given.
+func (im *importer) openDisk(path string) imported {
+	if im.all == nil {
+		return im.open(path, false)
+	}
+	if f := im.open(path, false); f.err == nil {
+		return f
+	}
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	key := "disk:" + path
+	if f, ok := im.known[key]; ok {
+		return f
+	}
+	if len(im.files) >= MaxFiles || im.total >= MaxTotal {
+		return imported{err: im.errMany()}
+	}
+	text, err := readFile(path, false)
+	f := newImported(text, err)
+	im.known[key] = f
+	im.total += len(text)
 	im.files = append(im.files, record(path, text, err))
 	return f
+}
+
+// load reads a file of the disk, or of those given in its place.
+func (im *importer) load(path string, stream bool) ([]byte, error) {
+	if im.all == nil {
+		return readFile(path, stream)
+	}
+	rel, err := filepath.Rel(im.root, path)
+	if err != nil {
+		return nil, readError(path, fs.ErrNotExist)
+	}
+	text, ok := im.all[filepath.ToSlash(rel)]
+	switch {
+	case !ok:
+		return nil, readError(path, fs.ErrNotExist)
+	case len(text) > MaxFile:
+		return nil, readError(path, errTooLarge)
+	}
+	return []byte(text), nil
+}
+
+func (im *importer) errMany() error {
+	return fmt.Errorf("more than %d files or %d MiB in one evaluation", MaxFiles, MaxTotal>>20)
+}
+
+// size is the bytes that were read.
+func (im *importer) size() int {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	return im.total
 }
 
 // read is the files so far.

@@ -2,10 +2,12 @@ package jsonnet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
 	gojsonnet "github.com/google/go-jsonnet"
@@ -48,32 +50,76 @@ type Options struct {
 	Trace io.Writer
 	// Timeout of the evaluation; 0: DefaultTimeout.
 	Timeout time.Duration
+	// Config is what getConfig gives, as JSON; nil: there is none.
+	Config json.RawMessage
+	// SignJWT makes the token of jwtNew: claims as JSON, key a private key's text.
+	SignJWT func(ctx context.Context, claims json.RawMessage, key string) (string, error)
+	// ParseJWT gives the claims of a token for jwtParse that one of the keys, at
+	// least one, has signed, as JSON; keys are public keys' texts.
+	ParseJWT func(ctx context.Context, token string, keys []string) (json.RawMessage, error)
+	// Kept is the values of native functions with cache: true that an earlier
+	// evaluation found; see [Result.Kept].
+	Kept map[string]json.RawMessage
+	// Files, when not nil, is all files there are, in place of the disk's, by
+	// their paths relative to the folder Root. Nothing else is read.
+	Files map[string]string
+	Root  string
+	// Cache keeps results; nil: each evaluation begins anew.
+	Cache *Cache
 }
 
 // Result is what an evaluation gave.
 type Result struct {
 	JSON  []byte // the value; numbers are IEEE 754 doubles
 	Files []File // every file that was read or looked for, in that order
+	// Kept is the values that native functions called with cache: true gave, by
+	// function and arguments. With [Options.Kept] another machine gets the same.
+	Kept map[string]json.RawMessage
 
+	tree *tree
+}
+
+// tree is the parsed files of a result. A cached result has several users, and
+// the evaluator's machine allows one at a time.
+type tree struct {
+	mu   sync.Mutex
 	vm   *gojsonnet.VM
+	im   *importer
 	root ast.Node
+	path string // of the first file
 }
 
 // Evaluate evaluates the file at path. The result is never nil; after an error
 // it has its Files alone. The error is an [Error] where a file is to blame.
 func Evaluate(ctx context.Context, path string, o Options) (*Result, error) {
-	return evaluate(ctx, path, newImporter(), o)
+	return evaluate(ctx, path, "", newImporter(o), o)
 }
 
 // EvaluateText evaluates text as if it stood in a file at path, which need not
 // exist: imports and getFile are relative to it, and errors name it.
 func EvaluateText(ctx context.Context, path, text string, o Options) (*Result, error) {
-	im := newImporter()
+	im := newImporter(o)
 	im.add(path, text)
-	return evaluate(ctx, path, im, o)
+	return evaluate(ctx, path, text, im, o)
 }
 
-func evaluate(ctx context.Context, path string, im *importer, o Options) (*Result, error) {
+func evaluate(ctx context.Context, path, text string, im *importer, o Options) (*Result, error) {
+	if o.Cache == nil {
+		return evaluateAnew(ctx, path, im, o, newMemory(o.Kept))
+	}
+	key := o.Cache.key(path, text, o)
+	if r := o.Cache.find(key, o.Environ); r != nil {
+		return r, nil
+	}
+	m := newMemory(o.Kept)
+	r, err := evaluateAnew(ctx, path, im, o, m)
+	if err == nil {
+		o.Cache.add(key, r, o.Environ, im.size(), m)
+	}
+	return r, err
+}
+
+func evaluateAnew(ctx context.Context, path string, im *importer, o Options, m *memory) (*Result, error) {
 	timeout := o.Timeout
 	if timeout <= 0 {
 		timeout = DefaultTimeout
@@ -81,7 +127,7 @@ func evaluate(ctx context.Context, path string, im *importer, o Options) (*Resul
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	im.ctx = ctx
-	vm := newVM(ctx, path, im, o)
+	vm := newVM(natives{ctx: ctx, dir: filepath.Dir(path), im: im, o: o, memory: m})
 	done := make(chan outcome, 1)
 	go func() { done <- run(vm, im, path) }()
 	select {
@@ -89,7 +135,8 @@ func evaluate(ctx context.Context, path string, im *importer, o Options) (*Resul
 		if r.err != nil {
 			return &Result{Files: im.read()}, explain(path, r.err)
 		}
-		return &Result{JSON: []byte(r.json), Files: im.read(), vm: vm, root: r.root}, nil
+		t := &tree{vm: vm, im: im, root: r.root, path: path}
+		return &Result{JSON: []byte(r.json), Files: im.read(), Kept: m.found(), tree: t}, nil
 	case <-ctx.Done():
 		err := ctx.Err()
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -99,16 +146,15 @@ func evaluate(ctx context.Context, path string, im *importer, o Options) (*Resul
 	}
 }
 
-func newVM(ctx context.Context, path string, im *importer, o Options) *gojsonnet.VM {
+func newVM(n natives) *gojsonnet.VM {
 	vm := gojsonnet.MakeVM()
 	vm.MaxStack = MaxStack
-	vm.Importer(im)
-	trace := o.Trace
+	vm.Importer(n.im)
+	trace := n.o.Trace
 	if trace == nil {
 		trace = io.Discard
 	}
 	vm.SetTraceOut(trace)
-	n := natives{ctx: ctx, dir: filepath.Dir(path), im: im, o: o}
 	for _, f := range n.functions() {
 		vm.NativeFunction(f)
 	}
@@ -135,7 +181,8 @@ func run(vm *gojsonnet.VM, im *importer, path string) (r outcome) {
 	if err != nil {
 		return outcome{err: err}
 	}
-	im.checkImports(vm, root, map[string]bool{path: true})
-	json, err := vm.Evaluate(root)
-	return outcome{json: json, root: root, err: err}
+	im.prepare(vm, root, map[string]bool{path: true})
+	rewrite(&root)
+	text, err := vm.Evaluate(root)
+	return outcome{json: text, root: root, err: err}
 }

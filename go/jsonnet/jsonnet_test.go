@@ -215,12 +215,12 @@ func TestTooLarge(t *testing.T) {
 }
 
 func TestTotalIsBounded(t *testing.T) {
-	im := newImporter()
+	im := newImporter(Options{})
 	im.total = MaxTotal
 	if f := im.open("jsonnet_test.go", false); f.err == nil {
 		t.Error("a file was read beyond MaxTotal")
 	}
-	im = newImporter()
+	im = newImporter(Options{})
 	im.files = make([]File, MaxFiles)
 	if f := im.open("jsonnet_test.go", false); f.err == nil {
 		t.Error("a file was read beyond MaxFiles")

@@ -22,6 +22,9 @@ type natives struct {
 	dir string // of the evaluated file
 	im  *importer
 	o   Options
+
+	depth  int // how many render are under way around this evaluation
+	memory *memory
 }
 
 // function is a native function: args are JSON values.
@@ -30,14 +33,21 @@ type function func(args []any) (any, error)
 func (n natives) functions() []*gojsonnet.NativeFunction {
 	return []*gojsonnet.NativeFunction{
 		native("getArch", func([]any) (any, error) { return runtime.GOARCH, nil }),
-		native("getCmd", n.getCmd, "command", "fallback", "cache"),
-		native("getEnv", n.getEnv, "key", "fallback", "cache"),
-		native("getFile", n.getFile, "path", "fallback", "cache"),
+		native("getCmd", n.kept("getCmd", 1, n.getCmd), "command", "fallback", "cache"),
+		native("getEnv", n.kept("getEnv", 1, n.getEnv), "key", "fallback", "cache"),
+		native("getFile", n.kept("getFile", 1, n.getFile), "path", "fallback", "cache"),
 		native("getOS", func([]any) (any, error) { return runtime.GOOS, nil }),
 		native("getPath", n.getPath),
-		native("getRecord", n.getRecord, "type", "name", "fallback", "cache"),
+		native("getRecord", n.kept("getRecord", 2, n.getRecord), "type", "name", "fallback", "cache"),
 		native("randString", n.randString, "n"),
 		native("regexMatch", regexMatch, "regex", "string"),
+		native("getConfig", n.getConfig),
+		native("get", get, "object", "filter", "default", "prefix"),
+		native("jwtNew", n.kept("jwtNew", 1, n.jwtNew), "claims", "key", "cache"),
+		native("jwtParse", n.jwtParse, "token", "keys", "fallback"),
+		native("render", n.render, "string"),
+		native(nativeNumber, formatNumber, "format", "number"),
+		native(nativePad, formatPad, "format", "string"),
 	}
 }
 
@@ -77,10 +87,9 @@ func (n natives) getEnv(args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := len(n.o.Environ) - 1; i >= 0; i-- {
-		if name, value, ok := strings.Cut(n.o.Environ[i], "="); ok && name == key {
-			return value, nil
-		}
+	n.memory.askedFor(key)
+	if value := lookup(n.o.Environ, key); value != nil {
+		return *value, nil
 	}
 	return orElse(args[1], fmt.Errorf("%q is not set, and there is no fallback", key))
 }
@@ -98,7 +107,7 @@ func (n natives) getFile(args []any) (any, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(n.dir, path)
 	}
-	f := n.im.open(path, false)
+	f := n.im.openDisk(path)
 	if errors.Is(f.err, fs.ErrNotExist) || errors.Is(f.err, fs.ErrPermission) {
 		return orElse(args[1], f.err)
 	}
@@ -113,6 +122,7 @@ func (n natives) getFile(args []any) (any, error) {
 func (n natives) fetch(address string, fallback any) (any, error) {
 	url, lines, _ := strings.Cut(address, "#")
 	public := publicURL(url)
+	n.memory.varies()
 	if n.o.Fetch == nil {
 		return nil, fmt.Errorf("%s: URLs cannot be read here", public)
 	}
@@ -145,6 +155,7 @@ func (n natives) getCmd(args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.memory.varies()
 	if n.o.Run == nil {
 		return nil, errors.New("commands cannot be run here")
 	}
@@ -163,6 +174,7 @@ func (n natives) randString(args []any) (any, error) {
 	if !ok || length != math.Trunc(length) || length < 0 || length > MaxRandString {
 		return nil, fmt.Errorf("n: a whole number from 0 to %d is needed", MaxRandString)
 	}
+	n.memory.varies()
 	source := n.o.Rand
 	if source == nil {
 		source = rand.Reader

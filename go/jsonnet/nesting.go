@@ -39,10 +39,18 @@ func (im *importer) checkCode(path string) error {
 	return err
 }
 
-// checkImports measures what a parsed file imports as code, and what that
-// imports. Any other error is left to the evaluation, which may never get there.
-func (im *importer) checkImports(vm *gojsonnet.VM, root ast.Node, seen map[string]bool) {
-	if n, ok := root.(*ast.Import); ok {
+// prepare measures what a parsed file imports as code, and what that imports, and
+// replaces the formats in it. Any other error is left to the evaluation, which may
+// never get there.
+func (im *importer) prepare(vm *gojsonnet.VM, root ast.Node, seen map[string]bool) {
+	switch n := root.(type) {
+	case *ast.ImportStr: // read now: later nothing is, see Result.Sources
+		_, _, _ = im.Import(n.Loc().FileName, n.File.Value)
+		return
+	case *ast.ImportBin:
+		_, _, _ = im.Import(n.Loc().FileName, n.File.Value)
+		return
+	case *ast.Import:
 		_, path, err := im.Import(n.Loc().FileName, n.File.Value)
 		if err != nil || seen[path] {
 			return
@@ -52,12 +60,13 @@ func (im *importer) checkImports(vm *gojsonnet.VM, root ast.Node, seen map[strin
 			return
 		}
 		if node, _, err := vm.ImportAST(n.Loc().FileName, n.File.Value); err == nil {
-			im.checkImports(vm, node, seen)
+			im.prepare(vm, node, seen)
+			rewriteBelow(node)
 		}
 		return
 	}
 	for _, child := range toolutils.Children(root) {
-		im.checkImports(vm, child, seen)
+		im.prepare(vm, child, seen)
 	}
 }
 

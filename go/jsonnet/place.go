@@ -18,11 +18,13 @@ const maxFollow = 200
 // It reads the source, it does not run it: through literals, sums, locals,
 // imports, both branches of an if, and functions' bodies.
 func (r *Result) Find(path ...string) (at Place, matched int) {
-	if r.root == nil {
+	if r.tree == nil {
 		return Place{}, 0
 	}
-	f := finder{vm: r.vm, left: maxFollow}
-	m := f.find(r.root, path, nil)
+	r.tree.mu.Lock()
+	defer r.tree.mu.Unlock()
+	f := finder{vm: r.tree.vm, left: maxFollow}
+	m := f.find(r.tree.root, path, nil)
 	return m.at, m.depth
 }
 

@@ -66,6 +66,7 @@ func (n natives) getRecord(args []any) (any, error) {
 	if err := checkKind(kind); err != nil {
 		return nil, err
 	}
+	n.memory.varies()
 	if n.o.Lookup == nil {
 		return nil, fmt.Errorf("%s %s: names cannot be looked up here", kind, name)
 	}

@@ -19,9 +19,12 @@ type parts struct {
 	signature []byte // decoded
 }
 
-func open(tok []byte) (parts, error) {
-	if len(tok) > maxToken {
-		return parts{}, invalid("%d bytes, at most %d", len(tok), maxToken)
+func open(tok []byte) (parts, error) { return openWithin(tok, maxToken) }
+
+// openWithin is open with another bound, bytes.
+func openWithin(tok []byte, most int) (parts, error) {
+	if len(tok) > most {
+		return parts{}, invalid("%d bytes, at most %d", len(tok), most)
 	}
 	first, rest, ok := bytes.Cut(tok, []byte{'.'})
 	payload, last, ok2 := bytes.Cut(rest, []byte{'.'})

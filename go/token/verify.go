@@ -38,6 +38,10 @@ func verify(tok []byte, typ string, keys []PublicKey) ([]byte, PublicKey, error)
 	if err != nil {
 		return nil, PublicKey{}, err
 	}
+	return verifyOpened(p, typ, keys)
+}
+
+func verifyOpened(p parts, typ string, keys []PublicKey) ([]byte, PublicKey, error) {
 	if p.typ != typ {
 		return nil, PublicKey{}, invalid("typ is %.64q and not %q", p.typ, typ)
 	}

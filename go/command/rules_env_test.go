@@ -1,0 +1,42 @@
+package command
+
+var envRules = []rule{
+	{name: "all variables of a prefix", list: `[{id:'a', check:'echo c; echo c2 >&2; false', change:'echo d', envPrefix:'P'}, {id:'b', always:true, change:'echo "$P|$P_CHECK|$P_CHANGE|$P_REMOVE|$P_CHECK_OUT|$P_CHANGE_OUT|$P_REMOVE_OUT"'}]`, ran: "a.check a.change b.change", result: "+a(d) +b(c\nc2|0|1|0|c\nc2|d|)"},
+	{name: "a passing check is 1", list: `[{id:'a', check:'echo c', change:'true', envPrefix:'P'}, {id:'b', always:true, change:'echo "$P|$P_CHECK|$P_CHANGE|${P_CHANGE_OUT-unset}"'}]`, ran: "a.check b.change", result: "+b(c|1|0|)"},
+	{name: "the next script is its own change", list: `[{id:'a', check:'echo c; false', change:'echo "$P $P_CHECK $P_CHANGE"', envPrefix:'P'}]`, ran: "a.check a.change", result: "+a(c 0 0)"},
+	{name: "a skipped command sets them", list: `[{id:'a', change:'true', envPrefix:'P'}, {id:'b', always:true, change:'echo "${P-unset}|${P_CHECK-unset}|${P_CHANGE-unset}"'}]`, ran: "b.change", result: "+b(|0|0)"},
+	{name: "a failed change is 0", list: `[{id:'a', always:true, change:'echo x; false', envPrefix:'P', onFail:'b'}, {id:'b', change:'echo "$P_CHANGE $P_CHANGE_OUT $_CHANGE"'}]`, ran: "a.change b.change", result: "+b(0 x 0) !a(x)", err: "a: change"},
+	{name: "they stay", list: `[{id:'a', check:'echo c', envPrefix:'P'}, {id:'b', always:true, change:'true'}, {id:'c', always:true, change:'echo $P'}]`, ran: "a.check b.change c.change", result: "+b +c(c)"},
+	{name: "a prefix again", list: `[{id:'a', check:'echo 1', envPrefix:'P'}, {id:'b', check:'echo 2', envPrefix:'P'}, {id:'c', always:true, change:'echo $P'}]`, ran: "a.check b.check c.change", result: "+c(2)"},
+	{name: "two prefixes", list: `[{id:'a', check:'echo 1', envPrefix:'P'}, {id:'b', check:'echo 2', envPrefix:'Q_'}, {id:'c', always:true, change:'echo $P $Q_ $Q__CHECK'}]`, ran: "a.check b.check c.change", result: "+c(1 2 1)"},
+	{name: "of the command before", list: `[{id:'a', check:'true', change:'true'}, {id:'b', always:true, change:'echo $_CHECK $_CHANGE $_REMOVE'}, {id:'c', always:true, change:'echo $_CHECK $_CHANGE $_REMOVE'}]`, ran: "a.check b.change c.change", result: "+b(1 0 0) +c(0 1 0)"},
+	{name: "in its own change it is still the one before", list: `[{id:'a', always:true, change:'true'}, {id:'b', check:'echo $_CHECK$_CHANGE; false', change:'echo $_CHECK$_CHANGE'}]`, ran: "a.change b.check b.change", result: "+a +b(01)"},
+	{name: "nothing before the first", list: `[{id:'a', always:true, change:'echo ${_CHECK-none}'}]`, ran: "a.change", result: "+a(none)"},
+	{name: "of the one before, with a prefix too", list: `[{id:'a', always:true, change:'true', envPrefix:'P'}, {id:'b', always:true, change:'echo $_CHANGE'}]`, ran: "a.change b.change", result: "+a +b(1)"},
+	{name: "no _OUT without a prefix", list: `[{id:'a', always:true, change:'echo x'}, {id:'b', always:true, change:'echo ${_CHANGE_OUT-none}'}]`, ran: "a.change b.change", result: "+a(x) +b(none)"},
+	{name: "trimmed", list: `[{id:'a', check:'echo; echo " x "; echo', envPrefix:'P'}, {id:'b', always:true, change:'echo "[$P]"'}]`, ran: "a.check b.change", result: "+b([x])"},
+	{name: "values with quotes and lines", list: `[{id:'a', check:'printf "%s\\n" "a \'b" "\\"c" "\\$d"', envPrefix:'P'}, {id:'b', check:'[[ $P == *d ]]; echo "$P"', envPrefix:'Q', change:'true'}, {id:'c', always:true, change:'echo "$Q"'}]`, ran: "a.check b.check c.change", result: "+c(a 'b\n\"c\n$d)"},
+	{name: "NUL bytes are left out", list: `[{id:'a', check:'printf "a\\0b"', envPrefix:'P'}, {id:'b', always:true, change:'echo "$P"'}]`, ran: "a.check b.change", result: "+b(ab)"},
+	{name: "a long output keeps its end", list: `[{id:'a', check:'seq 1 100000', envPrefix:'P'}, {id:'b', always:true, change:'echo "${#P} ${P: -6}"'}]`, ran: "a.check b.change", result: "+b(65535 100000)"},
+	{name: "checks see variables", list: `[{id:'a', check:'echo 1', envPrefix:'P'}, {id:'b', check:'[[ $P == 1 ]]', change:'true'}, {id:'c', check:'[[ $P == 2 ]]', change:'true'}]`, ran: "a.check b.check c.check c.change", result: "+c"},
+	{name: "a check's own variables do not leak", list: `[{id:'a', check:'export LEAK=1; x=1; cd /', change:'true'}, {id:'b', check:'echo "${LEAK-no}${x-no}"; false', change:'true', envPrefix:'P'}, {id:'c', always:true, change:'echo $P'}]`, ran: "a.check b.check b.change c.change", result: "+b +c(nono)"},
+}
+
+var expandRules = []rule{
+	{name: "expanded without a shell", list: `[{id:'a', check:'echo x', envPrefix:'P'}, {id:'b', always:true, change:'${P}-${P_CHECK}', exec:{command:'/bin/echo'}}]`, ran: "a.check b.change", result: "+b(x-1)"},
+	{name: "expanded in stdin", list: `[{id:'a', check:'echo x', envPrefix:'P'}, {id:'b', always:true, change:'cat', stdin:'<${P}>'}]`, ran: "a.check b.change", result: "+b(<x>)"},
+	{name: "expanded in check", list: `[{id:'a', check:'echo x', envPrefix:'P'}, {id:'b', check:"test '${P}' = x", change:'true'}]`, ran: "a.check b.check"},
+	{name: "expanded in remove", mode: ModeRemove, list: `[{id:'b', always:true, remove:"echo '${P}'"}, {id:'a', check:'echo x', envPrefix:'P'}]`, ran: "a.check b.remove", result: "-b(x)"},
+	{name: "the exec's own env", list: `[{id:'a', always:true, change:'<${X}>', exec:{command:'/bin/echo', env:{X:'1'}}}]`, ran: "a.change", result: "+a(<1>)"},
+	{name: "env of a level above", list: `[{id:'a', always:true, change:'${X}', exec:{command:'/bin/echo'}}]`, with: levels(Level{"exec", Exec{Env: map[string]string{"X": "up"}}}), ran: "a.change", result: "+a(up)"},
+	{name: "not PATH and HOME", list: `[{id:'a', always:true, change:'${HOME}', exec:{command:'/bin/echo'}}]`, ran: "a.change", result: "+a(${HOME})"},
+	{name: "an unknown name is left", list: `[{id:'a', always:true, change:'x=1; echo ${x}'}]`, ran: "a.change", result: "+a(1)"},
+	{name: "two dollars are left to the shell", list: `[{id:'a', always:true, change:'X=2; echo $${X} ${X}', exec:{env:{X:'1'}}}]`, ran: "a.change", result: "+a(2 1)"},
+	{name: "two dollars without a shell", list: `[{id:'a', always:true, change:'$${X}', exec:{command:'/bin/echo', env:{X:'1'}}}]`, ran: "a.change", result: "+a(${X})"},
+	{name: "in single quotes too", list: `[{id:'a', always:true, change:"echo '${X}'", exec:{env:{X:'1'}}}]`, ran: "a.change", result: "+a(1)"},
+	{name: "other forms are the shell's", list: `[{id:'a', always:true, change:'echo $X ${X:-2} ${#X} ${Y:-3}', exec:{env:{X:'1'}}}]`, ran: "a.change", result: "+a(1 1 1 3)"},
+	{name: "not expanded again", list: `[{id:'a', always:true, change:"echo '${X}'", exec:{env:{X:'${Y}', Y:'no'}}}]`, ran: "a.change", result: "+a(${Y})"},
+	{name: "a command's variable wins over env", list: `[{id:'a', check:'echo new', envPrefix:'X', exec:{env:{X:'old'}}}, {id:'b', always:true, change:'echo ${X} $X', exec:{env:{X:'old'}}}]`, ran: "a.check b.change", result: "+b(new new)"},
+	{name: "of the run's own env", list: `[{id:'a', always:true, change:'${T}', exec:{command:'/bin/echo'}}]`, with: func(o *Options) { o.Env = map[string]string{"T": "token"} }, ran: "a.change", result: "+a(token)"},
+	{name: "open braces", list: `[{id:'a', always:true, change:'${X', exec:{command:'/bin/echo', env:{X:'1'}}}]`, ran: "a.change", result: "+a(${X)"},
+}

@@ -1,0 +1,37 @@
+package command
+
+var no, yes = false, true
+
+var execRules = []rule{
+	{name: "only PATH and HOME", list: `[{id:'a', always:true, change:'echo $HOME ${SECRET-none} ${PATH:+path}'}]`, ran: "a.change", result: "+a(/home/me none path)"},
+	{name: "inherited", list: `[{id:'a', always:true, change:'echo $SECRET', exec:{envInherit:true}}]`, ran: "a.change", result: "+a(1)"},
+	{name: "not inherited below", list: `[{id:'a', always:true, change:'echo ${SECRET-none}', exec:{envInherit:false}}]`, with: levels(Level{"exec", Exec{EnvInherit: &yes}}), ran: "a.change", result: "+a(none)"},
+	{name: "no PATH and HOME to inherit", list: `[{id:'a', always:true, change:'echo ${HOME-none}'}]`, with: environs("X=1"), ran: "a.change", result: "+a(none)"},
+	{name: "env over what is inherited", list: `[{id:'a', always:true, change:'echo $HOME $SECRET', exec:{envInherit:true, env:{HOME:'/x', SECRET:'2'}}}]`, ran: "a.change", result: "+a(/x 2)"},
+	{name: "env merges by key", list: `[{id:'a', always:true, change:'echo $A $B $C', exec:{env:{B:'3', C:'3'}}}]`, with: levels(Level{"exec", Exec{Env: map[string]string{"A": "1", "B": "1"}}}, Level{"source", Exec{Env: map[string]string{"B": "2"}}}), ran: "a.change", result: "+a(1 3 3)"},
+	{name: "fields below replace", list: `[{id:'a', always:true, change:'pwd', exec:{workDir:'/usr'}}]`, with: levels(Level{"exec", Exec{WorkDir: "/"}}), ran: "a.change", result: "+a(/usr)"},
+	{name: "what is not set stays", list: `[{id:'a', always:true, change:'pwd', exec:{env:{A:'1'}}}]`, with: levels(Level{"exec", Exec{WorkDir: "/"}}), ran: "a.change", result: "+a(/)"},
+	{name: "workDir of a check", list: `[{id:'a', check:'[[ $PWD == /usr ]]', change:'true', exec:{workDir:'/usr'}}]`, ran: "a.check"},
+	{name: "each command its own exec", list: `[{id:'a', check:'echo $X $PWD', envPrefix:'A', exec:{env:{X:'1'}, workDir:'/'}}, {id:'b', check:'echo ${X-none} $PWD', envPrefix:'B', exec:{workDir:'/usr'}}, {id:'c', always:true, change:'echo $A $B'}]`, ran: "a.check b.check c.change", result: "+c(1 / none /usr)"},
+	{name: "another command", list: `[{id:'a', always:true, change:'x', exec:{command:'/bin/echo -n a'}}]`, ran: "a.change", result: "+a(a x)"},
+	{name: "split like a shell does", list: `[{id:'a', always:true, change:'d e', exec:{command:"/bin/printf '[%s] ' \"a b\" 'c'\\ x \"\""}}]`, ran: "a.change", result: "+a([a b] [c x] [] [d e])"},
+	{name: "the script is one argument", list: `[{id:'a', always:true, change:'a  b; c $(d) "e"', exec:{command:'/bin/printf [%s]'}}]`, ran: "a.change", result: `+a([a  b; c $(d) "e"])`},
+	{name: "a program in PATH", list: `[{id:'a', always:true, change:'x', exec:{command:'echo'}}]`, ran: "a.change", result: "+a(x)"},
+	{name: "a program that is not in PATH", list: `[{id:'a', always:true, change:'x', exec:{command:'nosuchprogram'}}]`, ran: "a.change", result: "!a", err: "a: change: start nosuchprogram: no such program"},
+	{name: "checks with another shell", list: `[{id:'a', check:'test -z "$BASH_VERSION" && false', change:'echo $0', exec:{command:'/bin/sh -c'}}]`, ran: "a.check a.change", result: "+a(/bin/sh)"},
+	{name: "without errexit", list: `[{id:'a', check:'false; true', change:'true', exec:{command:'/usr/bin/bash -c'}}]`, ran: "a.check"},
+	{name: "with nounset", list: `[{id:'a', check:'echo $nope', change:'true', exec:{command:'bash -euo pipefail -c'}}]`, ran: "a.check a.change", result: "+a"},
+	{name: "override forbidden at the top", list: `[{id:'a', always:true, change:'true', exec:{workDir:'/'}}]`, with: levels(Level{"exec", Exec{AllowOverride: &no}}), err: "a: workDir: exec.allowOverride does not permit to set it here"},
+	{name: "override forbidden in between", list: `[{id:'a', always:true, change:'true'}]`, with: levels(Level{"exec", Exec{}}, Level{"sources.web.exec", Exec{AllowOverride: &no}}, Level{"runExec", Exec{User: "root"}}), err: "runExec: user: sources.web.exec.allowOverride does not permit"},
+	{name: "nothing to override", list: `[{id:'a', always:true, change:'pwd', exec:{env:{}}}]`, with: levels(Level{"exec", Exec{AllowOverride: &no, WorkDir: "/"}}, Level{"source", Exec{}}), ran: "a.change", result: "+a(/)"},
+	{name: "a level cannot allow itself", list: `[{id:'a', always:true, change:'true', exec:{allowOverride:true}}]`, with: levels(Level{"exec", Exec{AllowOverride: &no}}), err: "a: allowOverride: exec.allowOverride does not permit"},
+	{name: "the one that forbids may set", list: `[{id:'a', always:true, change:'pwd'}]`, with: levels(Level{"exec", Exec{}}, Level{"source", Exec{AllowOverride: &no, WorkDir: "/usr"}}), ran: "a.change", result: "+a(/usr)"},
+	{name: "execs are looked at before anything runs", list: `[{id:'a', always:true, change:'true'}, {id:'g', commands:[{id:'b', always:true, change:'true', exec:{user:'root'}}]}]`, with: levels(Level{"exec", Exec{AllowOverride: &no}}), err: "g > b: user"},
+	{name: "an open quote above", list: `[{id:'a', always:true, change:'true'}]`, with: levels(Level{"exec", Exec{Command: "bash '"}}), err: "a quote is not closed"},
+	{name: "no command above", list: `[{id:'a', always:true, change:'true'}]`, with: levels(Level{"exec", Exec{Command: " "}}), err: "no command to run scripts with"},
+	{name: "an unknown user", list: `[{id:'a', always:true, change:'true', exec:{user:'nosuchuser'}}]`, ran: "a.change", result: "!a", err: `user "nosuchuser": no such user`},
+	{name: "an unknown group", list: `[{id:'a', check:'true', change:'true', exec:{group:'nosuchgroup'}}]`, ran: "a.check", result: "!a", err: `group "nosuchgroup": no such group`},
+	{name: "a container without an engine", list: `[{id:'a', always:true, change:'true', exec:{containerImage:'debian'}}]`, with: environs("PATH=/nonexistent"), ran: "a.change", result: "!a", err: "run in container debian: neither docker nor podman is in PATH"},
+	{name: "no engine is looked for without a container", list: `[{id:'a', always:true, change:'echo x'}]`, with: environs("PATH=/nonexistent"), ran: "a.change", result: "+a(x)"},
+	{name: "the run's own env for every script", list: `[{id:'a', check:'echo $T; false', change:'echo $T', envPrefix:'A'}]`, with: func(o *Options) { o.Env = map[string]string{"T": "1"} }, ran: "a.check a.change", result: "+a(1)"},
+}
