@@ -20,8 +20,9 @@ func TestKeepalivesOnTheWire(t *testing.T) {
 	t.Parallel()
 	key, public := testkit.Keys(t, bin)
 	far := testkit.NewNode(t, bin, "127.0.0.1", testkit.Settings{
-		"run":     testkit.Settings{"verifyKeys": []string{public}},
-		"sources": testkit.Settings{"debug": testkit.Settings{"shell": "/bin/bash --norc"}},
+		"run": testkit.Settings{"verifyKeys": []string{public}},
+		// Where the rhythm of typing is hidden, all that is sent has the sizes of an echo.
+		"sources": testkit.Settings{"debug": testkit.Settings{"shell": testkit.Settings{"command": "/bin/bash --norc", "obscure": "off"}}},
 	})
 	proxy := testkit.NewProxy(t, far.Addr)
 	x := testkit.NewTerminal(t, client(t, key, target(t, proxy.Addr))("shell", "debug", "myhost"), 80, 24)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -55,8 +56,11 @@ func TestUpgradeRefused(t *testing.T) {
 func TestUpgradeFailsLate(t *testing.T) {
 	k, srv := inProcess(t, nil)
 	dir := k.dir
+	var mu sync.Mutex
 	var handed keeperState
 	srv.exec = func(_ string, argv, env []string) error {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, e := range env {
 			if fd, ok := strings.CutPrefix(e, stateEnv+"="); ok {
 				n, _ := strconv.Atoi(fd)
@@ -85,10 +89,13 @@ func TestUpgradeFailsLate(t *testing.T) {
 		if err := k.Upgrade(testContext(t), versionArgv(dir, "next")); !errors.Is(err, unix.E2BIG) {
 			t.Fatalf("%v", err)
 		}
-		if len(handed.Sessions) != 3 {
-			t.Fatalf("%+v", handed)
+		mu.Lock()
+		seen := handed
+		mu.Unlock()
+		if len(seen.Sessions) != 3 {
+			t.Fatalf("%+v", seen)
 		}
-		for _, fd := range handed.descriptors() {
+		for _, fd := range seen.descriptors() {
 			if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
 				t.Errorf("descriptor %d: flags %#x, %v", fd, flags, err)
 			}
