@@ -169,7 +169,8 @@ func uniform(t *testing.T, seen map[int]int, up bool) {
 				odd += n
 			}
 		}
-		if odd > 1+total/100 {
+		// After a stall of the machine several are sent at once, whatever they carry.
+		if odd > 1+total/20 {
 			t.Errorf("%d of %d records from %d bytes on are not of %d (up: %v): %v", odd, total, class[0], common, up, seen)
 		}
 	}
